@@ -1,0 +1,80 @@
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Empty outside a git checkout: tigerflow version then tells what the Go toolchain recorded.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+MODULE  := tigerflow.dev/tigerflow
+CRDS    := config/crd/bases
+WORKER  := executor/workerbin/bin/tigerflow-worker
+TOOLS   := $(CURDIR)/bin/tools
+
+# The race detector needs a C compiler; Go reports CGO_ENABLED=0 where it finds none.
+RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: generate
+generate: $(TOOLS)/stamp ## Write the deepcopy code and the CRDs from the API types.
+	$(TOOLS)/controller-gen object crd paths=./api/... output:crd:dir=$(CRDS)
+
+.PHONY: lint
+lint: $(TOOLS)/stamp ## Check style, import rules and API conventions.
+	$(TOOLS)/golangci-lint-kube-api-linter run --allow-parallel-runners ./...
+
+.PHONY: test
+test: test-go test-python lint verify ## Run every check: what CI runs.
+
+.PHONY: test-go
+test-go: worker ## Vet and run the Go tests, with the race detector.
+	go vet ./...
+	@if [[ -z "$(RACE)" ]]; then \
+		echo "no C compiler found (go env CGO_ENABLED): the race detector is left out; with CI=true that is a failure" >&2; \
+		[[ "$${CI:-}" != true ]]; \
+	fi
+	go test $(RACE) -timeout 30m ./...
+
+.PHONY: test-python
+test-python: ## Run the tests of the Python package.
+	cd task/python && python3 -B -m unittest discover -s tests
+
+.PHONY: verify
+verify: $(TOOLS)/stamp ## Fail if generated files, formatting or go.mod are out of date.
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	$(TOOLS)/controller-gen object crd paths=./api/... output:object:dir="$$tmp/api" output:crd:dir="$$tmp/crd"; \
+	diff -u api/v1alpha1/zz_generated.deepcopy.go "$$tmp/api/zz_generated.deepcopy.go" && \
+	diff -ru $(CRDS) "$$tmp/crd" || { echo "generated files are out of date: run make generate" >&2; exit 1; }
+	@unformatted=$$(gofmt -l .); \
+	[[ -z "$$unformatted" ]] || { echo "not formatted, run gofmt -w:" $$unformatted >&2; exit 1; }
+	go mod tidy -diff
+
+.PHONY: build
+build: worker ## Build bin/tigerflow.
+	go build -trimpath -ldflags "-s -w $(if $(VERSION),-X $(MODULE)/internal/version.Version=$(VERSION))" -o bin/tigerflow ./cmd/tigerflow
+
+# The worker is a static binary, as it runs on nodes and in images that are not ours; bin/tigerflow carries it inside.
+.PHONY: worker
+worker:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(WORKER) ./cmd/worker
+
+.PHONY: demo
+demo: build ## Run a Go task and a Python task over the Go standard library.
+	hack/demo.sh
+
+.PHONY: bench
+bench: build ## Measure start time, files per second and memory.
+	hack/bench.sh
+
+.PHONY: clean
+clean: ## Remove what was built.
+	rm -rf bin $(WORKER)
+
+# A change of their go.mod builds the tools anew.
+$(TOOLS)/stamp: hack/tools/go.mod hack/tools/go.sum
+	@echo "building the tools of hack/tools; the first time takes some minutes"
+	GOBIN=$(TOOLS) go -C hack/tools install -trimpath tool
+	touch $@

@@ -1,0 +1,84 @@
+package v1alpha1
+
+// Condition types of a Task.
+const (
+	// ConditionReady is True when files are processed as they come, or all of them have been. Its reason is the state that
+	// kubectl get shows.
+	ConditionReady = "Ready"
+	// ConditionComplete is True when every input is done or failed and completeAfterIdle has passed. A changed spec, new
+	// attempts and a resumed Task make it False again.
+	ConditionComplete = "Complete"
+	// ConditionStalled is True when nothing goes on until a person acts. It is bad news: False is the normal state.
+	ConditionStalled = "Stalled"
+	// ConditionDegraded is True when work goes on and something is wrong. It is bad news: False is the normal state.
+	ConditionDegraded = "Degraded"
+)
+
+// Reason is why a condition has its status. The constants are all that there are; what varies goes into the message.
+type Reason string
+
+// Reasons of Ready and Complete: how far the Task is. None needs a person.
+const (
+	// ReasonStarting: the control plane looks at the files and the first workers start.
+	ReasonStarting Reason = "Starting"
+	// ReasonRunning: workers process files.
+	ReasonRunning Reason = "Running"
+	// ReasonIdle: there is nothing to do. Put files into the input directory, or set completeAfterIdle to end.
+	ReasonIdle Reason = "Idle"
+	// ReasonWaiting: files wait for workers that wait to start, or for their next attempt. The message says for what.
+	ReasonWaiting Reason = "Waiting"
+	// ReasonSuspended: spec.suspend is true and no worker is left. Set it to false to go on.
+	ReasonSuspended Reason = "Suspended"
+	// ReasonDraining: workers finish what they have in hand and end.
+	ReasonDraining Reason = "Draining"
+	// ReasonComplete: every input is done or failed. Look at status.files.failed.
+	ReasonComplete Reason = "Complete"
+)
+
+// Reasons of Stalled, and of Ready while Stalled is True: what a person must mend. The Task then goes on by itself.
+const (
+	// ReasonInputNotFound: the input directory does not exist. Create it, or apply the Task anew with the right path.
+	ReasonInputNotFound Reason = "InputNotFound"
+	// ReasonInputNotReadable: the input directory cannot be listed. Give the user of the workers the right to read it.
+	ReasonInputNotReadable Reason = "InputNotReadable"
+	// ReasonOutputNotWritable: the output directory cannot be made or written. Give the user of the workers the right to.
+	ReasonOutputNotWritable Reason = "OutputNotWritable"
+	// ReasonOutputInUse: another live Task or process writes this output directory. The message names it: end it, or
+	// choose another directory.
+	ReasonOutputInUse Reason = "OutputInUse"
+	// ReasonInvalidDirectories: input and output are one directory by different names, so that outputs would become
+	// inputs. Apply the Task anew with another directory or extension.
+	ReasonInvalidDirectories Reason = "InvalidDirectories"
+	// ReasonInvalidHandler: the module or program is no TigerFlow task, or the builtin is unknown. Correct spec.handler.
+	ReasonInvalidHandler Reason = "InvalidHandler"
+	// ReasonInvalidParams: a parameter is unknown, missing, reserved, or of the wrong type. Correct spec.params.
+	ReasonInvalidParams Reason = "InvalidParams"
+	// ReasonHandlerNotFound: the interpreter, module, program or command does not exist where the workers run. Install it
+	// or correct spec.handler.
+	ReasonHandlerNotFound Reason = "HandlerNotFound"
+	// ReasonSetupFailed: a setup command or the handler's setup failed. Correct it; the message has its last words.
+	ReasonSetupFailed Reason = "SetupFailed"
+	// ReasonStorageFull: the file system or the quota is full. Free space. No file counts as failed for it.
+	ReasonStorageFull Reason = "StorageFull"
+	// ReasonStorageError: the file system gives errors or is read-only. Mend it. No file counts as failed for it.
+	ReasonStorageError Reason = "StorageError"
+	// ReasonTooManyFailures: so many files failed alike that the rest is not tried. Correct the handler and resume.
+	ReasonTooManyFailures Reason = "TooManyFailures"
+	// ReasonSpoolIncompatible: the output directory has the records of a newer or unknown format. Use the release that
+	// wrote them, or another output directory.
+	ReasonSpoolIncompatible Reason = "SpoolIncompatible"
+)
+
+// Reasons of Degraded: what is wrong though work goes on.
+const (
+	// ReasonFilesFailed: some files failed. Read their .err files, correct the cause, and retry them.
+	ReasonFilesFailed Reason = "FilesFailed"
+	// ReasonWorkersCrashing: workers end by themselves again and again and start with growing pauses. Read their logs.
+	ReasonWorkersCrashing Reason = "WorkersCrashing"
+	// ReasonExecutorUnavailable: workers can be neither started nor listed (Slurm does not answer, say). Those that run go
+	// on; wait, or ask the administrator.
+	ReasonExecutorUnavailable Reason = "ExecutorUnavailable"
+)
+
+// ReasonAsExpected is the reason of Stalled and Degraded when they are False.
+const ReasonAsExpected Reason = "AsExpected"

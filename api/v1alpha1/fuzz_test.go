@@ -1,0 +1,125 @@
+package v1alpha1_test
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+)
+
+// One value that the schema admits and the Go types do not decode would stop every informer of the kind. These tests make
+// values from the schema itself, so that a field added later is covered without a word here.
+
+func TestWhatTheSchemaAdmitsDecodes(t *testing.T) {
+	a := mustAdmission(t)
+	const tries = 1200
+	admitted, seen := 0, map[string]bool{}
+	for seed := range uint64(tries) {
+		if obj, ok := tryGenerated(t, a, seed, 0.004); ok {
+			admitted++
+			markSeen(seen, "spec", obj["spec"])
+			markSeen(seen, "status", obj["status"])
+		}
+	}
+	t.Logf("%d of %d generated Tasks were admitted", admitted, tries)
+	if admitted < tries/10 {
+		t.Errorf("only %d of %d generated Tasks were admitted: the generator misses the rules", admitted, tries)
+	}
+	a.walk(func(path string, _ *schema.Structural) {
+		if !seen[path] && path != "spec.params[*]" {
+			t.Errorf("no admitted Task has %s", path)
+		}
+	})
+}
+
+func FuzzGenerated(f *testing.F) {
+	a := mustAdmission(f)
+	f.Add(uint64(1), 0.0)
+	f.Add(uint64(2), 0.2)
+	f.Fuzz(func(t *testing.T, seed uint64, wild float64) {
+		tryGenerated(t, a, seed, wild)
+	})
+}
+
+func FuzzDocument(f *testing.F) {
+	a := mustAdmission(f)
+	f.Add([]byte(`{"spec":{"timeout":"8759h59m59.999s","resources":{"memory":"1024Ti"}}}`))
+	f.Add([]byte(`{"spec":{"completeAfterIdle":"0ms","params":{"a":[1,1e400,null],"b":{}}},"status":{"files":null}}`))
+	f.Fuzz(func(t *testing.T, patch []byte) {
+		var changes map[string]any
+		if err := utiljson.Unmarshal(patch, &changes); err != nil {
+			return
+		}
+		obj := decode(t, minimalTask)
+		merge(obj, changes)
+		if len(a.admit(obj, nil)) == 0 {
+			roundTrip(t, a, obj)
+		}
+	})
+}
+
+// tryGenerated makes the Task of a seed and checks it if it is admitted, which it tells.
+func tryGenerated(t *testing.T, a *admission, seed uint64, wild float64) (map[string]any, bool) {
+	t.Helper()
+	g := &generator{rand: rand.New(rand.NewPCG(seed, 0)), wild: wild}
+	obj := decode(t, minimalTask)
+	for _, part := range []string{"spec", "status"} {
+		s := a.structural.Properties[part]
+		obj[part] = g.value(&s)
+	}
+	if spec, ok := obj["spec"].(map[string]any); ok {
+		keepUnions(g, spec)
+	}
+	// Stored objects went through JSON.
+	data, err := json.Marshal(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj = nil
+	if err := utiljson.Unmarshal(data, &obj); err != nil {
+		t.Fatal(err)
+	}
+	if errs := a.admit(obj, nil); len(errs) > 0 {
+		return nil, false
+	}
+	roundTrip(t, a, obj)
+	return obj, true
+}
+
+// keepUnions removes members so that most of what is generated passes the rules on unions.
+func keepUnions(g *generator, spec map[string]any) {
+	for member, kind := range map[string]string{"localAsync": "LocalAsync", "slurm": "Slurm"} {
+		if spec["type"] != kind {
+			delete(spec, member)
+		} else if _, ok := spec[member]; !ok {
+			spec["type"] = "Local"
+		}
+	}
+	if spec["type"] == "Local" {
+		delete(spec, "scaling")
+	}
+	handler, _ := spec["handler"].(map[string]any)
+	members := []string{"python", "builtin", "program", "command"}
+	g.rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	for _, member := range members {
+		if len(handler) > 1 {
+			delete(handler, member)
+		}
+	}
+}
+
+func markSeen(seen map[string]bool, path string, value any) {
+	seen[path] = true
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			markSeen(seen, path+"."+name, member)
+		}
+	case []any:
+		for _, item := range value {
+			markSeen(seen, path+"[]", item)
+		}
+	}
+}

@@ -1,0 +1,12 @@
+package v1alpha1
+
+// FinalizerWorkers holds a deleted Task back until its workers have ended, where they would outlive the object.
+const FinalizerWorkers = "tigerflow.dev/workers"
+
+// Field owners of server-side apply. Each field of the status has exactly one, so that neither writer undoes the other.
+const (
+	// FieldOwnerTask owns the finalizer and all of the status but what FieldOwnerDispatcher owns.
+	FieldOwnerTask = "tigerflow-task"
+	// FieldOwnerDispatcher owns status.files and status.recentFailures.
+	FieldOwnerDispatcher = "tigerflow-dispatcher"
+)

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+)
+
+// linePeriod is how often progress is told where it cannot be drawn.
+const linePeriod = 5 * time.Second
+
+// follower shows the progress of the Tasks of a run and knows when they are through.
+type follower struct {
+	plane *plane
+	out   io.Writer
+	tasks []*followed
+	begun time.Time
+	bar   *progressbar.ProgressBar // nil where there is no terminal
+	told  time.Time
+}
+
+// followed is one Task of a run.
+type followed struct {
+	key    types.NamespacedName
+	last   dispatcher.Snapshot
+	before int64 // files that were done before this run
+	seen   bool
+	done   bool
+	err    error
+	took   time.Duration
+	notice string
+	object v1alpha1.Task
+}
+
+func newFollower(p *plane, out io.Writer) *follower {
+	f := &follower{plane: p, out: out, begun: time.Now(), told: time.Now()}
+	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		f.bar = progressbar.NewOptions64(-1,
+			progressbar.OptionSetWriter(out), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("files"), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+			progressbar.OptionThrottle(followPeriod), progressbar.OptionSetDescription("looking at the files"))
+	}
+	return f
+}
+
+func (f *follower) add(key types.NamespacedName) { f.tasks = append(f.tasks, &followed{key: key}) }
+
+// follow returns when every Task is through, or cannot go on.
+func (f *follower) follow(ctx context.Context) error {
+	tick := time.NewTicker(followPeriod)
+	defer tick.Stop()
+	over := f.plane.done()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-over:
+			return errors.New("the control plane ended by itself")
+		case <-tick.C:
+		}
+		through, err := f.look(ctx)
+		if err != nil || through {
+			return err
+		}
+		f.show()
+	}
+}
+
+// look brings all Tasks up to date and reports whether they are through.
+func (f *follower) look(ctx context.Context) (bool, error) {
+	var errs []error
+	through := true
+	for _, t := range f.tasks {
+		if !t.done {
+			if err := f.lookAt(ctx, t); err != nil {
+				return false, err
+			}
+		}
+		through = through && t.done
+		errs = append(errs, t.err)
+	}
+	if !through {
+		return false, nil
+	}
+	f.show()
+	return true, errors.Join(errs...)
+}
+
+func (f *follower) lookAt(ctx context.Context, t *followed) error {
+	if s := f.plane.snapshot(t.key); s != nil && !s.Recovering {
+		if !t.seen {
+			t.seen, t.before = true, s.Done
+		}
+		t.last = *s
+	}
+	if err := f.plane.client.Get(ctx, t.key, &t.object); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("following %s: %w", t.key.Name, err)
+	}
+	t.done, t.err = verdict(&t.object)
+	t.took = time.Since(f.begun)
+	f.notice(t)
+	return nil
+}
+
+// notice tells once of a condition that a person can do something about.
+func (f *follower) notice(t *followed) {
+	notice := ""
+	for _, kind := range []string{v1alpha1.ConditionStalled, v1alpha1.ConditionDegraded} {
+		c := meta.FindStatusCondition(t.object.Status.Conditions, kind)
+		if c != nil && c.Status == "True" && c.Reason != string(v1alpha1.ReasonFilesFailed) {
+			notice = c.Reason + ": " + c.Message
+			break
+		}
+	}
+	if notice != t.notice && notice != "" && !t.done {
+		f.clear()
+		fmt.Fprintf(f.out, "%s: %s\n", t.key.Name, notice)
+	}
+	t.notice = notice
+}
+
+// show draws the bar, or writes a line now and then.
+func (f *follower) show() {
+	var total, settled, failed int64
+	workers := 0
+	for _, t := range f.tasks {
+		total += t.last.Staged + t.last.Settling
+		settled += t.last.Done + t.last.Failed
+		failed += t.last.Failed
+		workers += len(t.last.Workers)
+	}
+	state := fmt.Sprintf("%s, %s", plural(failed, "failed", "failed"), plural(int64(workers), "worker", "workers"))
+	if f.bar != nil {
+		if total > 0 {
+			f.bar.ChangeMax64(total)
+		}
+		f.bar.Describe(state)
+		_ = f.bar.Set64(settled) // it cannot be above what was just made the most
+		return
+	}
+	if time.Since(f.told) >= linePeriod {
+		f.told = time.Now()
+		fmt.Fprintf(f.out, "%d of %d files, %s\n", settled, total, state)
+	}
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func (f *follower) clear() {
+	if f.bar != nil {
+		_ = f.bar.Clear() // of what is on the terminal only
+	}
+}
+
+// stop ends the drawing.
+func (f *follower) stop() {
+	if f.bar != nil {
+		_ = f.bar.Exit()
+		fmt.Fprintln(f.out)
+	}
+}
+
+// summarize prints what became of the files.
+func (f *follower) summarize(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "TASK\tDONE\tFAILED\tLEFT\tTIME\tFILES/S\tOUTPUT")
+	for _, t := range f.tasks {
+		n := t.last
+		fresh := n.Done + n.Failed - t.before
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.1fs\t%.0f\t%s\n", t.key.Name, n.Done, n.Failed, n.Pending+n.Running+n.Settling,
+			t.took.Seconds(), float64(max(0, fresh))/t.took.Seconds(), t.output())
+	}
+	w.Flush()
+	for _, t := range f.tasks {
+		for _, failure := range t.last.Recent {
+			text, _, _ := strings.Cut(failure.Message, "\n")
+			fmt.Fprintf(out, "failed: %q: %s: %s\n", string(failure.File), failure.Type, text)
+		}
+		if int(t.last.Failed) > len(t.last.Recent) {
+			fmt.Fprintf(out, "… and %d more: see the .err files in %s\n", int(t.last.Failed)-len(t.last.Recent), t.output())
+		}
+	}
+}
+
+func (t *followed) output() string {
+	s := &t.object.Spec
+	if filepath.IsAbs(s.Output.Directory) {
+		return s.Output.Directory
+	}
+	return filepath.Join(s.Workspace.Path, s.Output.Directory)
+}

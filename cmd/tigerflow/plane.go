@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/config/crd"
+	"tigerflow.dev/tigerflow/controllers/task"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/embedded"
+	"tigerflow.dev/tigerflow/executor/process"
+	"tigerflow.dev/tigerflow/executor/workerbin"
+)
+
+// counterPeriod is how often counters in the status are brought up to date.
+const counterPeriod = 2 * time.Second
+
+// plane is all of TigerFlow in this process: the API server, the controller, and local workers.
+type plane struct {
+	control  *embedded.ControlPlane
+	executor *process.Executor
+	tasks    *task.Reconciler
+	client   client.Client // not cached
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // of the manager; valid when ended is closed
+}
+
+// startPlane returns when objects can be applied.
+func startPlane(ctx context.Context, takeOver bool) (_ *plane, err error) {
+	log := logr.FromContextOrDiscard(ctx)
+	embedded.Quiet(log)
+	binary, err := workerbin.Install("")
+	if err != nil {
+		return nil, err
+	}
+	crds, err := crd.All()
+	if err != nil {
+		return nil, err
+	}
+	p := &plane{ended: make(chan struct{})}
+	if p.executor, err = process.New(binary); err != nil {
+		return nil, err
+	}
+	if p.control, err = embedded.Start(ctx, embedded.Options{CRDs: crds}); err != nil {
+		return nil, errors.Join(err, p.executor.Close(ctx))
+	}
+	if err := p.startManager(log, takeOver); err != nil {
+		return nil, errors.Join(err, p.executor.Close(ctx), p.control.Stop())
+	}
+	return p, nil
+}
+
+func (p *plane) startManager(log logr.Logger, takeOver bool) error {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	var err error
+	if p.client, err = client.New(p.control.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	grace := 500 * time.Millisecond
+	mgr, err := ctrl.NewManager(p.control.RESTConfig(), ctrl.Options{
+		Scheme: scheme, Logger: log, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		GracefulShutdownTimeout: &grace,
+	})
+	if err != nil {
+		return fmt.Errorf("making the controller: %w", err)
+	}
+	local := task.Backend{Executor: p.executor}
+	p.tasks = &task.Reconciler{
+		Client: mgr.GetClient(), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod,
+		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
+	}
+	if err := p.tasks.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("making the controller: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() {
+		defer close(p.ended)
+		p.err = mgr.Start(ctx)
+	}()
+	return nil
+}
+
+// done is closed when the plane has come to an end by itself.
+func (p *plane) done() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-p.ended:
+		case <-p.control.Done():
+		}
+		close(done)
+	}()
+	return done
+}
+
+// stop ends everything. Workers have grace to finish what is in hand.
+func (p *plane) stop(grace time.Duration) error {
+	p.cancel()
+	<-p.ended
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := p.executor.Close(ctx)
+	last, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	return errors.Join(p.err, err, p.tasks.Close(last), p.control.Stop())
+}
+
+// snapshot is what the dispatcher of a Task knows; nil before it runs.
+func (p *plane) snapshot(key types.NamespacedName) *dispatcher.Snapshot { return p.tasks.Snapshot(key) }

@@ -1,0 +1,112 @@
+// Command worker is the process that works on a Task's files, wherever an executor starts it. It is small and static and
+// knows no Kubernetes. People do not run it by hand.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/version"
+	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/task/library"
+	"tigerflow.dev/tigerflow/worker"
+)
+
+const usage = `usage: tigerflow-worker run --spool DIR --id ID [--idle-timeout DURATION]
+       tigerflow-worker handler NAME
+       tigerflow-worker version`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		if errors.Is(err, errUsage) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New(usage)
+
+// leftoverPatience is how long a worker whose parent is gone goes on ending what it started.
+const leftoverPatience = 10 * time.Second
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	switch args[0] {
+	case "run":
+		return work(args[1:])
+	case "handler":
+		if len(args) != 2 {
+			return errUsage
+		}
+		serve, ok := library.Lookup(args[1])
+		if !ok {
+			return fmt.Errorf("there is no built-in task %q", args[1])
+		}
+		os.Exit(serve())
+	case "version":
+		fmt.Println(version.Get().Version)
+		return nil
+	}
+	return errUsage
+}
+
+// work runs a worker until there is a reason to leave. SIGTERM asks it to finish what is in hand; a second one ends it at
+// once, as does the end of the process that started it.
+func work(args []string) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	c := worker.Config{Log: log}
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.StringVar(&c.Spool, "spool", "", "folder of the Task's spool")
+	flags.StringVar(&c.ID, "id", "", "the worker's name")
+	flags.DurationVar(&c.IdleTimeout, "idle-timeout", 0, "leave after so long without work; 0 is never")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return errUsage
+	}
+	if !spool.ValidWorker(c.ID) {
+		return fmt.Errorf("%w: --id %q is not KEY.INDEX.rN", errUsage, c.ID)
+	}
+	var err error
+	if c.Self, err = os.Executable(); err != nil {
+		return err
+	}
+	if c.ParentGone, err = tether.Lifeline(); err != nil {
+		return err
+	}
+	working, stopWorking := context.WithCancel(context.Background())
+	defer stopWorking()
+	taking, stopTaking := context.WithCancel(working)
+	defer stopTaking()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM)
+	signal.Ignore(os.Interrupt)
+	go func() {
+		<-signals
+		stopTaking()
+		<-signals
+		stopWorking()
+	}()
+	reason, err := worker.Run(working, taking, c)
+	if reason == spool.ExitParentGone { // nobody else is left to look after what user code started
+		ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
+		defer cancel()
+		err = errors.Join(err, tether.EndWorker(ctx, c.ID, os.Getpid()))
+	}
+	if errors.Is(err, worker.ErrTaken) {
+		log.Info("another process works in this slot", "worker", c.ID)
+		return nil
+	}
+	log.Info("worker ends", "worker", c.ID, "reason", reason)
+	return err
+}

@@ -1,0 +1,253 @@
+// Package task reconciles Tasks: it runs the dispatcher of each in this process, keeps its workers through an executor,
+// and writes its status.
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+const (
+	stalledRetry = 2 * time.Second // how often it is looked whether a person has mended what stalls a Task
+	drainPoll    = time.Second
+)
+
+// Backend runs the workers of one type of Task.
+type Backend struct {
+	Executor   executor.Executor
+	Containers bool // it can run spec.container.image
+}
+
+// Reconciler reconciles Tasks whose dispatchers run in this process.
+type Reconciler struct {
+	Client   client.Client
+	Backends map[v1alpha1.TaskType]Backend
+	Plane    string        // what spools are told of the control plane
+	TakeOver bool          // take spools from holders that show no end
+	Period   time.Duration // least time between two writes of counters that bring nothing new
+	Now      func() time.Time
+
+	mu    sync.Mutex
+	flows map[types.NamespacedName]*flow
+	queue workqueue.TypedRateLimitingInterface[ctrl.Request]
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.flows = map[types.NamespacedName]*flow{}
+	for _, b := range r.Backends {
+		if err := mgr.Add(r.follow(b.Executor)); err != nil {
+			return err
+		}
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.Task{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.queue = q
+			return nil
+		})).
+		Complete(r)
+}
+
+// Reconcile brings one Task a step on.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	t := &v1alpha1.Task{}
+	if err := r.Client.Get(ctx, req.NamespacedName, t); err != nil {
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{}, r.drop(req.NamespacedName)
+		}
+		return ctrl.Result{}, err
+	}
+	backend, ok := r.Backends[t.Spec.Type]
+	if !ok {
+		return ctrl.Result{}, r.writeStatus(ctx, t, nil, nobody(t.Spec.Type))
+	}
+	f := r.flow(req.NamespacedName)
+	if !t.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, t, f, backend)
+	}
+	if isComplete(t) && f.dispatcher == nil {
+		return ctrl.Result{}, nil
+	}
+	if !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
+		if err := r.applyFinalizer(ctx, t, true); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	s := r.advance(ctx, t, f, backend)
+	if err := r.writeStatus(ctx, t, f, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: s.next}, s.err
+}
+
+// advance does what there is to do for a Task and returns what its status should say.
+func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) state {
+	s := state{task: t, now: r.now()}
+	if err := r.open(ctx, t, f, b); err != nil {
+		s.refuse(err)
+		return s
+	}
+	s.snapshot = f.dispatcher.Snapshot()
+	s.complete = f.idleFor(s.now, s.snapshot, t)
+	all, err := b.Executor.List(ctx)
+	if err != nil {
+		s.unavailable = err
+		s.next = stalledRetry
+		return s
+	}
+	s.fleet, err = f.fleet.Step(ctx, s.now, needOf(t, s.complete), s.snapshot, all)
+	switch {
+	case errors.Is(err, dispatcher.ErrOver):
+		s.refuse(stalled(v1alpha1.ReasonOutputInUse, "%s", spool.ErrSuperseded))
+		return s
+	case err != nil:
+		s.unavailable = err
+		s.next = stalledRetry
+	}
+	s.wait(s.fleet.Next)
+	if s.complete && s.fleet.Pending+s.fleet.Running == 0 && err == nil {
+		s.err = f.close()
+		s.finished = s.err == nil
+	}
+	s.wait(f.untilIdle(s.now, t))
+	return s
+}
+
+// open has the Task's dispatcher run, if its backend can do what the Task asks.
+func (r *Reconciler) open(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) error {
+	if c := t.Spec.Container; c != nil && c.Image != "" && !b.Containers {
+		return stalled(v1alpha1.ReasonInvalidHandler,
+			"spec.container.image: %s workers here are plain processes: remove the image, or apply the Task to a cluster", t.Spec.Type)
+	}
+	key := client.ObjectKeyFromObject(t)
+	owner := spool.Owner{Plane: r.Plane, Namespace: t.Namespace, Name: t.Name}
+	log := slog.New(logr.ToSlogHandler(ctrl.LoggerFrom(ctx)))
+	return f.open(t, owner, r.TakeOver, b.Executor, log, func(s *dispatcher.Snapshot) { r.changed(key, f, s) })
+}
+
+// finalize drains the workers of a deleted Task. Outputs and spool stay: applying the Task again goes on.
+func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) (ctrl.Result, error) {
+	if f.dispatcher != nil && !f.over() {
+		all, err := b.Executor.List(ctx)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		need := needOf(t, true)
+		report, err := f.fleet.Step(ctx, r.now(), need, f.dispatcher.Snapshot(), all)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if report.Pending+report.Running > 0 || len(f.dispatcher.Snapshot().Workers) > 0 {
+			return ctrl.Result{RequeueAfter: drainPoll}, nil
+		}
+	}
+	if err := r.drop(client.ObjectKeyFromObject(t)); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, client.IgnoreNotFound(r.applyFinalizer(ctx, t, false))
+}
+
+// flow is the flow of a Task, a new one if it has none.
+func (r *Reconciler) flow(key types.NamespacedName) *flow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.flows[key]
+	if f == nil {
+		f = &flow{}
+		r.flows[key] = f
+	}
+	return f
+}
+
+// drop ends the dispatcher of a Task that is no more.
+func (r *Reconciler) drop(key types.NamespacedName) error {
+	r.mu.Lock()
+	f := r.flows[key]
+	delete(r.flows, key)
+	r.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	if err := f.close(); err != nil {
+		return fmt.Errorf("ending the dispatcher: %w", err)
+	}
+	return nil
+}
+
+// changed looks at a Task again if a new Snapshot calls for more than new counters, which have their own pace.
+func (r *Reconciler) changed(key types.NamespacedName, f *flow, s *dispatcher.Snapshot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queue != nil && (f.seen == nil || significant(f.seen, s)) {
+		f.seen = s
+		r.queue.Add(ctrl.Request{NamespacedName: key})
+	}
+}
+
+// follow looks at all Tasks again when an executor's workers change.
+func (r *Reconciler) follow(e executor.Executor) runnable {
+	return func(ctx context.Context) error {
+		n, ok := e.(executor.Notifier)
+		if !ok {
+			return nil
+		}
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.Changes():
+			}
+			r.mu.Lock()
+			for key := range r.flows {
+				if r.queue != nil {
+					r.queue.Add(ctrl.Request{NamespacedName: key})
+				}
+			}
+			r.mu.Unlock()
+		}
+	}
+}
+
+type runnable func(context.Context) error
+
+func (f runnable) Start(ctx context.Context) error { return f(ctx) }
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
+
+// Snapshot is what the dispatcher of a Task knows, nil if none runs here.
+func (r *Reconciler) Snapshot(key types.NamespacedName) *dispatcher.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f := r.flows[key]; f != nil {
+		return f.latest.Load()
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+const settle = 2 * time.Second
+
+// stall is a reason why nothing goes on until a person acts.
+type stall struct {
+	reason  v1alpha1.Reason
+	message string
+}
+
+func (s *stall) Error() string { return s.message }
+
+func stalled(reason v1alpha1.Reason, format string, args ...any) error {
+	return &stall{reason: reason, message: fmt.Sprintf(format, args...)}
+}
+
+// flow is a Task that this process dispatches: its spool, the loop behind it, and its workers.
+type flow struct {
+	contender *spool.Contender
+	lock      *spool.Lock
+	spec      spool.Spec
+
+	dispatcher *dispatcher.Dispatcher
+	fleet      *fleet.Fleet
+	cancel     context.CancelFunc
+	ended      chan struct{} // closed when the dispatcher's loop has ended
+	err        error         // why; valid then
+
+	idleSince time.Time // when the Task was first seen drained
+	wrote     time.Time // when the counters were last written
+	reported  *dispatcher.Snapshot
+	seen      *dispatcher.Snapshot // the last that called for a reconcile; guarded by the Reconciler's mutex
+	latest    atomic.Pointer[dispatcher.Snapshot]
+}
+
+// open sees to it that the dispatcher of the Task, as it is now, runs.
+func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e executor.Executor, log *slog.Logger, changed func(*dispatcher.Snapshot)) error {
+	spec, err := spoolSpec(t)
+	if err != nil {
+		return err
+	}
+	if f.dispatcher != nil && (f.over() || !reflect.DeepEqual(f.spec, spec)) {
+		if err := f.close(); err != nil && !errors.Is(err, spool.ErrSuperseded) {
+			return err
+		}
+	}
+	if f.dispatcher != nil {
+		return nil
+	}
+	if err := checkDirectories(&spec); err != nil {
+		return err
+	}
+	dir := spool.Dir(string(spec.OutputDir), spec.Task)
+	s, err := spool.Create(dir, owner, spec)
+	if err != nil {
+		return storageStall("making the spool", err)
+	}
+	if f.contender == nil || f.contender.Spool.Path() != dir {
+		f.contender = &spool.Contender{Spool: s, Owner: owner, TakeOver: takeOver}
+	}
+	if f.lock, err = f.contender.Try(); err != nil {
+		var held *spool.HeldError
+		if errors.As(err, &held) {
+			return stalled(v1alpha1.ReasonOutputInUse, "%s", err)
+		}
+		return storageStall("taking the spool's lock", err)
+	}
+	f.contender = nil
+	if err := f.lock.Update(owner, spec); err != nil {
+		return errors.Join(storageStall("writing the spool", err), f.lock.Close())
+	}
+	f.spec = spec
+	f.begin(e, log, changed)
+	return nil
+}
+
+// begin starts the loop.
+func (f *flow) begin(e executor.Executor, log *slog.Logger, changed func(*dispatcher.Snapshot)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var d *dispatcher.Dispatcher
+	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: log, OnChange: func() { f.latest.Store(d.Snapshot()); changed(d.Snapshot()) }})
+	f.dispatcher, f.fleet = d, fleet.New(f.lock.Spool(), e, d)
+	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
+	f.idleSince = time.Time{}
+	go func() {
+		f.err = d.Run(ctx)
+		close(f.ended)
+		changed(d.Snapshot())
+	}()
+}
+
+// over reports whether the loop has ended by itself.
+func (f *flow) over() bool {
+	select {
+	case <-f.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends the loop and lets go of the spool.
+func (f *flow) close() error {
+	if f.dispatcher == nil {
+		return nil
+	}
+	f.cancel()
+	<-f.ended
+	err := f.lock.Close()
+	if f.err != nil && !errors.Is(f.err, context.Canceled) {
+		err = errors.Join(f.err, err)
+	}
+	f.dispatcher, f.fleet, f.lock = nil, nil, nil
+	return err
+}
+
+// checkDirectories refuses what no worker could make sense of, and makes the output folder.
+func checkDirectories(spec *spool.Spec) error {
+	in, err := os.Stat(string(spec.InputDir))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return stalled(v1alpha1.ReasonInputNotFound, "the input directory %s does not exist: create it, or correct workspace.path and input.directory", spec.InputDir)
+	case err != nil:
+		return stalled(v1alpha1.ReasonInputNotReadable, "the input directory cannot be read: %s", err)
+	case !in.IsDir():
+		return stalled(v1alpha1.ReasonInputNotFound, "the input directory %s is a file: name its folder in input.directory", spec.InputDir)
+	}
+	dir, err := os.Open(string(spec.InputDir))
+	if err != nil {
+		return stalled(v1alpha1.ReasonInputNotReadable, "the input directory cannot be read: %s", err)
+	}
+	dir.Close()
+	if err := os.MkdirAll(string(spec.OutputDir), 0o777); err != nil {
+		return storageStall("making the output directory", err)
+	}
+	out, err := os.Stat(string(spec.OutputDir))
+	if err != nil {
+		return storageStall("looking at the output directory", err)
+	}
+	if os.SameFile(in, out) && strings.HasSuffix(spec.OutputExt, spec.InputExt) {
+		return stalled(v1alpha1.ReasonInvalidDirectories,
+			"input and output are the same folder, %s, and outputs (%s) would be taken for inputs (%s): use another output.directory or extension",
+			filepath.Clean(string(spec.InputDir)), spec.OutputExt, spec.InputExt)
+	}
+	return nil
+}
+
+// storageStall tells what a person must mend of a file system that refuses.
+func storageStall(doing string, err error) error {
+	var format *spool.FormatError
+	switch {
+	case errors.As(err, &format):
+		return stalled(v1alpha1.ReasonSpoolIncompatible, "%s", err)
+	case spool.IsFull(err):
+		return stalled(v1alpha1.ReasonStorageFull, "%s: %s: free space; no file is lost", doing, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		return stalled(v1alpha1.ReasonOutputNotWritable, "%s: %s: choose another output.directory or the rights to write there", doing, err)
+	case spool.IsStorage(err):
+		return stalled(v1alpha1.ReasonStorageError, "%s: %s", doing, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,95 @@
+package task
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// spoolSpec says in the spool's terms what a Task asks for. Its revision changes with whatever makes running workers out
+// of date, and with nothing else.
+func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
+	s := &t.Spec
+	spec := spool.Spec{
+		Task:          t.DisplayName(),
+		Type:          string(s.Type),
+		WorkDir:       spool.Name(s.Workspace.Path),
+		InputDir:      within(s, s.Input.Directory),
+		InputExt:      s.Input.Extension,
+		OutputDir:     within(s, s.Output.Directory),
+		OutputExt:     s.Output.Extension,
+		Handler:       handlerOf(s),
+		SetupCommands: s.SetupCommands,
+		Concurrency:   int(s.FilesInHand()),
+		Durability:    spool.Durability(cmp.Or(s.Durability, v1alpha1.DurabilityFsync)),
+		Timeout:       spool.Duration(s.FileTimeout()),
+		Retry: spool.Retry{
+			Attempts: int(s.Attempts()), Backoff: spool.Duration(s.Backoff()), CrashLimit: int(s.CrashLimit()),
+		},
+	}
+	for name, value := range s.Params {
+		if spec.Params == nil {
+			spec.Params = map[string]json.RawMessage{}
+		}
+		spec.Params[name] = value.Raw
+	}
+	if c := s.Container; c != nil {
+		for _, e := range c.Env {
+			spec.Env = append(spec.Env, spool.EnvVar{Name: e.Name, Value: e.Value})
+		}
+		if c.EnvFile != "" {
+			spec.EnvFile = within(s, c.EnvFile)
+		}
+	}
+	revision, err := revisionOf(spec, s)
+	spec.Revision = revision
+	return spec, err
+}
+
+// within takes a path relative to the workspace for the absolute one that it means.
+func within(s *v1alpha1.TaskSpec, path string) spool.Name {
+	if filepath.IsAbs(path) {
+		return spool.Name(filepath.Clean(path))
+	}
+	return spool.Name(filepath.Join(s.Workspace.Path, path))
+}
+
+func handlerOf(s *v1alpha1.TaskSpec) spool.Handler {
+	h := spool.Handler{Builtin: s.Handler.Builtin, Command: s.Handler.Command}
+	if p := s.Handler.Python; p != nil {
+		interpreter := p.PythonInterpreter()
+		if strings.Contains(interpreter, "/") {
+			interpreter = string(within(s, interpreter))
+		}
+		h.Python = &spool.PythonHandler{Module: p.Module, Interpreter: interpreter}
+	}
+	if p := s.Handler.Program; p != nil {
+		path := spool.Name(p.Path)
+		if strings.Contains(p.Path, "/") {
+			path = within(s, p.Path)
+		}
+		h.Program = &spool.ProgramHandler{Path: path, Args: p.Args}
+	}
+	return h
+}
+
+// revisionOf hashes what a running worker has read once and for all.
+func revisionOf(spec spool.Spec, s *v1alpha1.TaskSpec) (string, error) {
+	spec.Retry = spool.Retry{} // the dispatcher's alone
+	text, err := json.Marshal(struct {
+		Spec      spool.Spec
+		Image     *v1alpha1.Container
+		Resources *v1alpha1.Resources
+	}{spec, s.Container, s.Resources})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6]), nil
+}

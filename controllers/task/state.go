@@ -1,0 +1,171 @@
+package task
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/fleet"
+)
+
+// state is what one reconcile found of a Task. Its conditions follow from it and from nothing else.
+type state struct {
+	task     *v1alpha1.Task
+	now      time.Time
+	snapshot *dispatcher.Snapshot // nil if no dispatcher runs
+	fleet    fleet.Report
+
+	stall       *stall // nothing goes on until a person acts
+	unavailable error  // workers can be neither listed nor started
+	complete    bool   // there is nothing left to do; workers drain
+	finished    bool   // and have drained
+
+	next time.Duration // when to look again; 0 is when something happens
+	err  error         // to be tried again with back-off
+}
+
+// refuse notes why a Task cannot be worked on.
+func (s *state) refuse(err error) {
+	if st, ok := asStall(err); ok {
+		s.stall = st
+		s.wait(stalledRetry)
+		return
+	}
+	s.err = err
+}
+
+// wait sees to it that the Task is looked at again after d, or sooner.
+func (s *state) wait(d time.Duration) {
+	if d > 0 && (s.next == 0 || d < s.next) {
+		s.next = d
+	}
+}
+
+// nobody is the state of a Task whose type nothing here can run.
+func nobody(kind v1alpha1.TaskType) state {
+	return state{now: time.Now(), unavailable: fmt.Errorf("nothing here runs Tasks of type %s", kind)}
+}
+
+func needOf(t *v1alpha1.Task, drain bool) fleet.Need {
+	s := &t.Spec
+	return fleet.Need{
+		Min: int(s.MinWorkers()), Max: int(s.MaxWorkers()), MaxPending: int(s.MaxPending()),
+		DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(),
+		Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
+		Suspended: s.IsSuspended() || drain,
+	}
+}
+
+// idleFor reports whether the Task has been without work for as long as it asked to be complete.
+func (f *flow) idleFor(now time.Time, s *dispatcher.Snapshot, t *v1alpha1.Task) bool {
+	if s.Recovering || !s.Drained {
+		f.idleSince = time.Time{}
+		return false
+	}
+	if f.idleSince.IsZero() {
+		f.idleSince = now
+	}
+	limit, ends := t.Spec.IdleBeforeComplete()
+	return ends && !t.Spec.IsSuspended() && now.Sub(f.idleSince) >= limit
+}
+
+// untilIdle is when idleFor may become true.
+func (f *flow) untilIdle(now time.Time, t *v1alpha1.Task) time.Duration {
+	limit, ends := t.Spec.IdleBeforeComplete()
+	if !ends || f.idleSince.IsZero() || t.Spec.IsSuspended() {
+		return 0
+	}
+	return max(0, limit-now.Sub(f.idleSince))
+}
+
+func (s *state) workers() *v1alpha1.WorkerCounts {
+	return &v1alpha1.WorkerCounts{Pending: int32(s.fleet.Pending), Running: int32(s.fleet.Running), Desired: int32(s.fleet.Desired)}
+}
+
+// conditions sums the state up.
+func (s *state) conditions() []metav1.Condition {
+	stalled := s.stalled()
+	degraded := s.degraded()
+	progress := s.progress()
+	ready := progress
+	switch {
+	case stalled.Status == metav1.ConditionTrue:
+		ready = metav1.Condition{Status: metav1.ConditionFalse, Reason: stalled.Reason, Message: stalled.Message}
+	case s.unavailable != nil:
+		ready = metav1.Condition{Status: metav1.ConditionFalse, Reason: degraded.Reason, Message: degraded.Message}
+	}
+	complete := metav1.Condition{Status: metav1.ConditionFalse, Reason: progress.Reason, Message: progress.Message}
+	if s.finished {
+		complete.Status = metav1.ConditionTrue
+	}
+	ready.Type, complete.Type = v1alpha1.ConditionReady, v1alpha1.ConditionComplete
+	stalled.Type, degraded.Type = v1alpha1.ConditionStalled, v1alpha1.ConditionDegraded
+	return []metav1.Condition{ready, complete, stalled, degraded}
+}
+
+func condition(status metav1.ConditionStatus, reason v1alpha1.Reason, format string, args ...any) metav1.Condition {
+	return metav1.Condition{Status: status, Reason: string(reason), Message: fmt.Sprintf(format, args...)}
+}
+
+// progress is how far the Task is, all being well.
+func (s *state) progress() metav1.Condition {
+	yes, no := metav1.ConditionTrue, metav1.ConditionFalse
+	snap := s.snapshot
+	switch {
+	case snap == nil || snap.Recovering:
+		return condition(no, v1alpha1.ReasonStarting, "looking at the files")
+	case s.finished:
+		return condition(yes, v1alpha1.ReasonComplete, "%d files done, %d failed", snap.Done, snap.Failed)
+	case s.task.Spec.IsSuspended() && s.fleet.Running > 0:
+		return condition(no, v1alpha1.ReasonDraining, "suspended: workers finish what they have in hand")
+	case s.task.Spec.IsSuspended():
+		return condition(no, v1alpha1.ReasonSuspended, "spec.suspend is true")
+	case s.complete:
+		return condition(yes, v1alpha1.ReasonDraining, "all files are done or failed; the workers end")
+	case snap.Pending+snap.Running == 0 && snap.Settling > 0:
+		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", settle)
+	case snap.Pending+snap.Running == 0:
+		return condition(yes, v1alpha1.ReasonIdle, "no files to process")
+	case s.fleet.Running > 0 && len(snap.Workers) > 0:
+		return condition(yes, v1alpha1.ReasonRunning, "%s", s.fleet.Message)
+	case s.fleet.Crashing != nil:
+		return condition(no, v1alpha1.ReasonWaiting, "the next worker starts after a pause")
+	case s.fleet.Pending+s.fleet.Running > 0:
+		return condition(no, v1alpha1.ReasonStarting, "workers start")
+	}
+	return condition(no, v1alpha1.ReasonWaiting, "%s", s.fleet.Message)
+}
+
+func (s *state) stalled() metav1.Condition {
+	yes := metav1.ConditionTrue
+	switch {
+	case s.stall != nil:
+		return condition(yes, s.stall.reason, "%s", printable(s.stall.message))
+	case s.fleet.Stall != nil:
+		return condition(yes, reasonOf(s.fleet.Stall.Reason), "%s", oneLine(s.fleet.Stall.Failure))
+	case s.snapshot != nil && s.snapshot.Storage != nil && s.snapshot.Storage.Full:
+		return condition(yes, v1alpha1.ReasonStorageFull, "%s: free space; no file is lost, work goes on by itself", printable(s.snapshot.Storage.Message))
+	case s.snapshot != nil && s.snapshot.Storage != nil:
+		return condition(yes, v1alpha1.ReasonStorageError, "%s: work goes on by itself when the storage does", printable(s.snapshot.Storage.Message))
+	case s.snapshot != nil && s.snapshot.Input != "":
+		return condition(yes, v1alpha1.ReasonInputNotReadable, "%s", printable(s.snapshot.Input))
+	}
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "nothing to mend")
+}
+
+func (s *state) degraded() metav1.Condition {
+	yes := metav1.ConditionTrue
+	switch {
+	case s.unavailable != nil:
+		return condition(yes, v1alpha1.ReasonExecutorUnavailable, "%s", printable(s.unavailable.Error()))
+	case s.fleet.Crashing != nil && s.fleet.Crashing.Failure != nil:
+		return condition(yes, v1alpha1.ReasonWorkersCrashing, "%s: %s", s.fleet.Crashing.Reason, oneLine(*s.fleet.Crashing.Failure))
+	case s.snapshot != nil && s.snapshot.Failed > 0:
+		return condition(yes, v1alpha1.ReasonFilesFailed, "%d files failed: their .err files in the output directory say why", s.snapshot.Failed)
+	}
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "nothing wrong")
+}

@@ -1,0 +1,180 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// writeStatus applies what has changed of a Task's status, each part as its own field owner.
+func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *flow, s state) error {
+	if s.snapshot != nil && !s.snapshot.Recovering && f.due(&s, r.Period) {
+		files := v1alpha1.TaskStatus{Files: filesOf(s.snapshot), RecentFailures: failuresOf(s.snapshot)}
+		if !apiequality.Semantic.DeepEqual(files.Files, t.Status.Files) || !apiequality.Semantic.DeepEqual(files.RecentFailures, t.Status.RecentFailures) {
+			if err := r.applyStatus(ctx, t, files, v1alpha1.FieldOwnerDispatcher); err != nil {
+				return err
+			}
+		}
+		f.wrote, f.reported = s.now, s.snapshot
+	}
+	status := v1alpha1.TaskStatus{ObservedGeneration: t.Generation, Workers: s.workers(), Conditions: s.conditions()}
+	for i := range status.Conditions {
+		c := &status.Conditions[i]
+		c.ObservedGeneration = t.Generation
+		c.LastTransitionTime = metav1.NewTime(s.now)
+		if old := meta.FindStatusCondition(t.Status.Conditions, c.Type); old != nil && old.Status == c.Status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	have := v1alpha1.TaskStatus{ObservedGeneration: t.Status.ObservedGeneration, Workers: t.Status.Workers, Conditions: t.Status.Conditions}
+	if apiequality.Semantic.DeepEqual(status, have) {
+		return nil
+	}
+	return r.applyStatus(ctx, t, status, v1alpha1.FieldOwnerTask)
+}
+
+// due reports whether the counters are to be written now. Those that only move on wait for the period.
+func (f *flow) due(s *state, period time.Duration) bool {
+	if f.reported == nil || significant(f.reported, s.snapshot) || s.finished {
+		return true
+	}
+	wait := period - s.now.Sub(f.wrote)
+	if wait <= 0 {
+		return true
+	}
+	s.wait(wait)
+	return false
+}
+
+// significant reports whether a Snapshot shows more than that the counters have moved on.
+func significant(a, b *dispatcher.Snapshot) bool {
+	return a.Recovering != b.Recovering || a.Drained != b.Drained ||
+		len(a.Workers) != len(b.Workers) || len(a.Ended) != len(b.Ended) ||
+		(a.Storage == nil) != (b.Storage == nil) || a.Input != b.Input ||
+		(a.Staged == 0) != (b.Staged == 0) || (a.Done == 0) != (b.Done == 0) || (a.Failed == 0) != (b.Failed == 0) ||
+		(a.Pending+a.Running == 0) != (b.Pending+b.Running == 0)
+}
+
+func (r *Reconciler) applyStatus(ctx context.Context, t *v1alpha1.Task, status v1alpha1.TaskStatus, owner string) error {
+	u, err := applied(t)
+	if err != nil {
+		return err
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
+	if err != nil {
+		return err
+	}
+	u.Object["status"] = content
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return nil
+}
+
+func (r *Reconciler) applyFinalizer(ctx context.Context, t *v1alpha1.Task, hold bool) error {
+	u, err := applied(t)
+	if err != nil {
+		return err
+	}
+	if hold {
+		u.SetFinalizers([]string{v1alpha1.FinalizerWorkers})
+	}
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.FieldOwnerTask), client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("writing the finalizer: %w", err)
+	}
+	return nil
+}
+
+// applied is the least that names an object in server-side apply. The uid keeps it from making a deleted one anew.
+func applied(t *v1alpha1.Task) (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Task"))
+	u.SetNamespace(t.Namespace)
+	u.SetName(t.Name)
+	u.SetUID(t.UID)
+	return u, nil
+}
+
+func filesOf(s *dispatcher.Snapshot) *v1alpha1.FileCounts {
+	return &v1alpha1.FileCounts{Staged: s.Settling, Pending: s.Pending, Running: s.Running, Done: s.Done, Failed: s.Failed}
+}
+
+// failuresOf lists the latest failures, newest first, within the bounds of the schema.
+func failuresOf(s *dispatcher.Snapshot) []v1alpha1.FileFailure {
+	var list []v1alpha1.FileFailure
+	for i := len(s.Recent) - 1; i >= 0 && len(list) < v1alpha1.MaxRecentFailures; i-- {
+		f := s.Recent[i]
+		item := v1alpha1.FileFailure{
+			File: printable(string(f.File)), Message: printable(message(f.Type, f.Message)),
+			Time: metav1.NewTime(f.Time.Truncate(time.Second)), Attempts: int32(f.Attempts),
+		}
+		if f.ExitCode != 0 {
+			code := int32(f.ExitCode)
+			item.ExitCode = &code
+		}
+		list = append(list, item)
+	}
+	return list
+}
+
+func message(kind, text string) string {
+	if text == "" {
+		return kind
+	}
+	return kind + ": " + text
+}
+
+// printable makes a text that the API server takes: valid UTF-8, what is not escaped, and not too long.
+func printable(s string) string {
+	if !utf8.ValidString(s) {
+		quoted := strconv.Quote(s)
+		s = quoted[1 : len(quoted)-1]
+	}
+	if runes := []rune(s); len(runes) > v1alpha1.MaxFailureText {
+		s = string(runes[:v1alpha1.MaxFailureText-1]) + "…"
+	}
+	return s
+}
+
+func isComplete(t *v1alpha1.Task) bool {
+	c := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionComplete)
+	return c != nil && c.Status == metav1.ConditionTrue && t.Status.ObservedGeneration == t.Generation
+}
+
+// reasonOf tells, of the ends of workers, what a person must mend.
+func reasonOf(exit spool.ExitReason) v1alpha1.Reason {
+	switch exit {
+	case spool.ExitNotFound:
+		return v1alpha1.ReasonHandlerNotFound
+	case spool.ExitInvalidParams:
+		return v1alpha1.ReasonInvalidParams
+	case spool.ExitInvalid:
+		return v1alpha1.ReasonInvalidHandler
+	}
+	return v1alpha1.ReasonSetupFailed
+}
+
+// oneLine makes a condition's message of a failure: the last line of a traceback says what its message says.
+func oneLine(f spool.Failure) string {
+	text := strings.Join(strings.Fields(message(f.Type, f.Message)), " ")
+	return printable(text)
+}
+
+func asStall(err error) (*stall, bool) { return errors.AsType[*stall](err) }

@@ -1,0 +1,228 @@
+// Package dispatcher is the loop behind one Task: it finds the inputs, feeds them to the workers through the spool, folds
+// what the workers' journals say into the ledger, recovers what dead workers held, and counts. It is the sole writer of
+// queue, ledger and error files. It knows files and the spool, and neither who starts workers nor any control plane.
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"tigerflow.dev/tigerflow/internal/wake"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+const (
+	pollFirst = 200 * time.Millisecond
+	pollLast  = 5 * time.Second
+	// roundGap keeps hints, which come with every write, from making rounds of nothing.
+	roundGap = 10 * time.Millisecond
+	// syncGap is how long the ledger may be ahead of the disk: the outputs themselves tell what it would lose.
+	syncGap = time.Second
+)
+
+// Config is what a dispatcher is told.
+type Config struct {
+	Settle   time.Duration // how long an input must not have changed before it is taken
+	Log      *slog.Logger
+	OnChange func() // called by the loop after each round that changed the Snapshot; it must not block
+}
+
+// Dispatcher is the loop of one Task.
+type Dispatcher struct {
+	cfg   Config
+	lock  *spool.Lock
+	spool *spool.Spool
+	spec  *spool.Spec
+	log   *slog.Logger
+	wake  *wake.Watcher
+	calls chan func()
+	over  chan struct{} // closed when Run returns
+
+	*index
+	workers  map[string]*worker
+	inputs   discovery
+	verdicts []spool.Name // given up, the error file not yet written
+	recent   []Failure
+	ended    []EndedWorker
+	storage  *Trouble // the dispatcher's own
+
+	pace    float64 // seconds of user code per file, smoothed; 0 before the first
+	size    int     // of the last batch
+	quiet   int     // rounds in a row without news
+	renewAt time.Time
+	syncAt  time.Time
+	auditAt time.Time // when batches are next looked for on disk
+	dirty   bool      // entries since the last sync
+
+	queuedFiles int64 // in batches that no worker has claimed
+	checked     bool  // the output folder was looked at since the last file was done
+	checkedAt   time.Time
+	checkTook   time.Duration
+
+	snapshot atomic.Pointer[Snapshot]
+}
+
+// New makes the dispatcher of a spool whose lock is held.
+func New(lock *spool.Lock, cfg Config) *Dispatcher {
+	d := &Dispatcher{
+		cfg: cfg, lock: lock, spool: lock.Spool(), spec: lock.Spool().Spec(), log: cfg.Log,
+		calls: make(chan func()), over: make(chan struct{}), index: newIndex(), workers: map[string]*worker{}, size: 1,
+	}
+	d.inputs.unsettled = map[spool.Name]look{}
+	d.snapshot.Store(&Snapshot{Recovering: true})
+	return d
+}
+
+// Run dispatches until ctx ends or another dispatcher takes over (spool.ErrSuperseded). It does not close the lock.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	defer close(d.over)
+	d.wake = wake.New()
+	defer d.wake.Close()
+	if err := d.recover(ctx); err != nil {
+		return err
+	}
+	d.wake.Add(string(d.spec.InputDir))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		began := time.Now()
+		next, err := d.round(ctx, began)
+		if err != nil {
+			return err
+		}
+		select { // hints that came during the round are worth one more, but not at once
+		case <-ctx.Done():
+			return d.settleLedger()
+		case <-time.After(roundGap - time.Since(began)):
+		}
+		timer.Reset(time.Until(next))
+		select {
+		case <-ctx.Done():
+			return d.settleLedger()
+		case call := <-d.calls:
+			call()
+		case <-d.wake.C():
+			d.quiet = 0
+		case <-timer.C:
+		}
+	}
+}
+
+// settleLedger brings the ledger onto the disk before the loop ends.
+func (d *Dispatcher) settleLedger() error {
+	if err := d.lock.Check(); err != nil {
+		return err
+	}
+	return d.lock.Sync()
+}
+
+// round does all there is to do once and returns when to look again. Only what must end the loop is an error: a storage
+// that fails is waited for.
+func (d *Dispatcher) round(ctx context.Context, now time.Time) (time.Time, error) {
+	before := *d.snapshot.Load()
+	err := d.work(ctx, now)
+	switch {
+	case errors.Is(err, spool.ErrSuperseded), ctx.Err() != nil:
+		return now, err
+	case err != nil:
+		if d.storage == nil || d.storage.Message != err.Error() {
+			d.log.Warn("waiting for the storage", "error", err)
+		}
+		d.storage = &Trouble{Full: spool.IsFull(err), Message: err.Error()}
+	default:
+		d.storage = nil
+	}
+	after := d.survey()
+	d.snapshot.Store(after)
+	d.quiet++
+	if !after.same(&before) {
+		d.quiet = 0
+		if d.cfg.OnChange != nil {
+			d.cfg.OnChange()
+		}
+	}
+	return d.nextTime(now), nil
+}
+
+// work is one round: fold, recover, discover, feed. It stops at the first thing that the storage refuses and goes on
+// from there in the next round.
+func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
+	if err := d.lock.Check(); err != nil {
+		return err
+	}
+	if !now.Before(d.renewAt) {
+		if err := d.renew(now); err != nil {
+			return err
+		}
+	}
+	for _, step := range []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.discover, d.audit, d.feed, d.save} {
+		if err := step(ctx, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renew shows that the dispatcher lives, and reads the file system's clock by the way.
+func (d *Dispatcher) renew(now time.Time) error {
+	at, err := d.lock.Renew()
+	if err != nil {
+		return err
+	}
+	d.inputs.clock.set(at, now)
+	d.renewAt = now.Add(spool.LeasePeriod)
+	return nil
+}
+
+// append adds an entry to the ledger.
+func (d *Dispatcher) append(e spool.Entry) error {
+	d.dirty = true
+	return d.lock.Append(e)
+}
+
+// save writes the ledger, and syncs it now and then.
+func (d *Dispatcher) save(_ context.Context, now time.Time) error {
+	if !d.dirty {
+		return nil
+	}
+	if d.spec.Durability == spool.None || now.Before(d.syncAt) {
+		return d.lock.Flush()
+	}
+	if err := d.lock.Sync(); err != nil {
+		return err
+	}
+	d.dirty = false
+	d.syncAt = now.Add(syncGap)
+	return nil
+}
+
+// nextTime is when the next round is due if no hint comes.
+func (d *Dispatcher) nextTime(now time.Time) time.Time {
+	next := now.Add(min(pollFirst<<min(d.quiet, 10), pollLast))
+	for _, t := range []time.Time{d.renewAt, d.due(now), d.inputs.settleAt} {
+		if t.After(now) && t.Before(next) {
+			next = t
+		}
+	}
+	return next
+}
+
+// ErrOver means that the dispatcher's loop has ended.
+var ErrOver = errors.New("the dispatcher has ended")
+
+// call has the loop run fn, unless ctx or the loop ends first.
+func (d *Dispatcher) call(ctx context.Context, fn func()) error {
+	done := make(chan struct{})
+	select {
+	case d.calls <- func() { fn(); close(done) }:
+	case <-d.over:
+		return ErrOver
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}

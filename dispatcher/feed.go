@@ -1,0 +1,196 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+const (
+	batchTarget = 1.0  // seconds of user code in a batch, aimed at
+	batchMost   = 1000 // files in a batch
+	batchAhead  = 2    // batches that wait for each worker
+	auditEvery  = 30 * time.Second
+	checkRest   = 5 // a large output folder is looked at for a sixth of the time at most
+)
+
+// judge writes the error files of the files that are given up.
+func (d *Dispatcher) judge(context.Context, time.Time) error {
+	if len(d.verdicts) == 0 {
+		return nil
+	}
+	if err := d.lock.Flush(); err != nil { // the attempts stand in the ledger before the verdict on them
+		return err
+	}
+	for len(d.verdicts) > 0 {
+		if err := d.giveUp(d.verdicts[0]); err != nil {
+			return err
+		}
+		d.verdicts = d.verdicts[1:]
+	}
+	return nil
+}
+
+func (d *Dispatcher) giveUp(name spool.Name) error {
+	t := d.triesOf(name)
+	failure := t.failure
+	if failure == nil {
+		failure = &spool.Failure{Type: "Crashed"}
+	}
+	stem, _ := spool.MatchInput(string(name), d.spec.InputExt)
+	now := time.Now().UTC()
+	attempts := t.attempts + t.crashes + t.storage
+	written, err := d.lock.WriteError(stem, spool.ErrorFile{
+		File: name, Timestamp: now, ExceptionType: failure.Type, Message: failure.Message, Traceback: failure.Traceback,
+		Attempts: attempts, Crashes: t.crashes, Worker: t.worker, ExitCode: failure.ExitCode, Stderr: failure.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if !written { // there is an output, whoever made it
+		return d.adopted(name)
+	}
+	if err := d.append(spool.Entry{Kind: spool.EntryFailed, File: name, Failure: failure, Attempts: attempts}); err != nil {
+		return err
+	}
+	d.move(name, placeFailed)
+	d.remember(Failure{File: name, Type: failure.Type, Message: failure.Message, Time: now, Attempts: attempts, ExitCode: failure.ExitCode})
+	return nil
+}
+
+// feed keeps the queue a little ahead of the workers. It is kept short so that batches can follow what is learnt of the
+// files, and so that what comes first is begun first.
+func (d *Dispatcher) feed(context.Context, time.Time) error {
+	d.queuedFiles = 0
+	if d.waiting == 0 && d.inBatches == 0 {
+		return nil
+	}
+	ids, err := d.spool.Queue()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if b := d.byID[id]; b != nil {
+			d.queuedFiles += int64(b.left)
+		}
+	}
+	live := max(1, d.live())
+	for queued := len(ids); queued < batchAhead*live+1; queued++ {
+		files, alone := d.take(d.batchSize(live))
+		if len(files) == 0 {
+			return nil
+		}
+		id, err := d.lock.Feed(spool.Batch{Files: files, Alone: alone})
+		if err != nil {
+			for _, f := range files {
+				d.move(f, placeWaiting)
+			}
+			return err
+		}
+		d.batch(id, files)
+		d.queuedFiles += int64(len(files))
+	}
+	return nil
+}
+
+// batchSize is one file until a duration is known; then batches grow to the target time, and shrink again with the
+// backlog so that all workers end together.
+func (d *Dispatcher) batchSize(live int) int {
+	if d.pace == 0 {
+		return 1
+	}
+	n := min(batchMost, 4*d.size, int(batchTarget*float64(max(1, d.spec.Concurrency))/max(d.pace, 1e-6)))
+	d.size = max(1, n)
+	return max(1, min(n, len(d.ready)/(2*live)))
+}
+
+func (d *Dispatcher) live() int {
+	n := 0
+	for _, w := range d.workers {
+		if w != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// audit compares the index with the disk: batches now and then, outputs before the Task counts as drained.
+func (d *Dispatcher) audit(_ context.Context, now time.Time) error {
+	if !d.idle() {
+		d.checked = false
+	} else if !d.checked && now.Sub(d.checkedAt) > checkRest*d.checkTook {
+		if err := d.checkOutputs(now); err != nil {
+			return err
+		}
+	}
+	if now.Before(d.auditAt) {
+		return nil
+	}
+	d.auditAt = now.Add(auditEvery)
+	return d.findLost()
+}
+
+// findLost feeds batches again that are neither in the queue nor with a live worker, twice in a row: one that was claimed
+// through a stale view of a fenced worker's folder, say.
+func (d *Dispatcher) findLost() error {
+	there := map[spool.BatchID]bool{}
+	note := func(ids []spool.BatchID, err error) error {
+		for _, id := range ids {
+			there[id] = true
+		}
+		return err
+	}
+	if err := note(d.spool.Queue()); err != nil {
+		return err
+	}
+	for id, w := range d.workers {
+		if w == nil {
+			continue
+		}
+		if err := note(d.spool.Claims(id)); err != nil {
+			return err
+		}
+	}
+	for id, b := range d.byID {
+		if there[id] {
+			b.missed = 0
+			continue
+		}
+		if b.missed++; b.missed < 2 {
+			continue
+		}
+		files := d.rest(b)
+		d.log.Warn("a batch was lost", "batch", id.String(), "files", len(files))
+		if err := d.append(spool.Entry{Kind: spool.EntryRequeued, Back: files, Reason: "batch lost"}); err != nil {
+			return err
+		}
+		for _, f := range files {
+			d.move(f, placeWaiting)
+		}
+	}
+	return nil
+}
+
+// listOutputs lists the output folder as names that are outputs or error files.
+func (d *Dispatcher) listOutputs() (map[string]struct{}, error) {
+	dir, err := os.Open(string(d.spec.OutputDir))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	found := make(map[string]struct{}, len(names))
+	for _, n := range names {
+		found[n] = struct{}{}
+	}
+	return found, err
+}
+
+func isNameTooLong(err error) bool {
+	return errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, fs.ErrInvalid)
+}

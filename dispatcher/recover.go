@@ -1,0 +1,188 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// recover builds the index from disk alone: the ledgers of all earlier epochs, the journals of workers that live or whose
+// end is not recorded, what they hold, and the output folder, which has the last word.
+func (d *Dispatcher) recover(ctx context.Context) error {
+	now := time.Now()
+	info, err := os.Stat(d.spool.Path())
+	if err != nil {
+		return err
+	}
+	d.inputs.clock.device = deviceOf(info)
+	if err := d.renew(now); err != nil {
+		return err
+	}
+	offsets, err := d.replay(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.lock.Withdraw(); err != nil {
+		return err
+	}
+	if err := d.meetAgain(offsets, now); err != nil {
+		return err
+	}
+	if err := d.fold(ctx, now); err != nil {
+		return err
+	}
+	if err := d.checkOutputs(now); err != nil {
+		return err
+	}
+	if d.failed > 0 || d.done > 0 {
+		d.log.Info("taking up earlier work", "done", d.done, "failed", d.failed, "epoch", d.lock.Epoch())
+	}
+	return d.lock.Flush()
+}
+
+// replay folds the ledgers of earlier epochs. It returns how far each worker's journal is folded; -1 for ended ones.
+func (d *Dispatcher) replay(ctx context.Context) (map[string]int64, error) {
+	offsets := map[string]int64{}
+	epochs, err := d.spool.Epochs()
+	if err != nil {
+		return nil, err
+	}
+	for _, epoch := range epochs {
+		if epoch >= d.lock.Epoch() {
+			break
+		}
+		err := d.spool.ReadLedger(epoch, func(e spool.Entry) error {
+			d.replayEntry(e)
+			switch e.Kind {
+			case spool.EntryFold:
+				offsets[e.Worker] = e.Offset
+			case spool.EntryEnded:
+				offsets[e.Worker] = -1
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading the history: %w", err)
+		}
+	}
+	return offsets, nil
+}
+
+// replayEntry takes over what an entry says of done and failed files. All others are found again by discovery, or with
+// the workers that hold them.
+func (d *Dispatcher) replayEntry(e spool.Entry) {
+	for _, name := range e.Done {
+		d.move(name, placeDone)
+	}
+	for _, t := range e.Tried {
+		d.tried(t, e.Worker)
+	}
+	for _, name := range e.Suspect {
+		d.triesOf(name).suspect = true
+	}
+	switch e.Kind {
+	case spool.EntryFailed:
+		d.move(e.File, placeFailed)
+		if f := e.Failure; f != nil {
+			d.remember(Failure{File: e.File, Type: f.Type, Message: f.Message, Attempts: e.Attempts, ExitCode: f.ExitCode})
+		}
+	case spool.EntryRequeued:
+		for _, name := range e.Back {
+			d.forget(name)
+			delete(d.tries, name)
+		}
+	}
+}
+
+// meetAgain takes up the workers whose end no ledger tells, with what they hold.
+func (d *Dispatcher) meetAgain(offsets map[string]int64, now time.Time) error {
+	ids, err := d.spool.Workers()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		offset := offsets[id]
+		if offset < 0 {
+			d.workers[id] = nil
+			continue
+		}
+		d.meet(id, offset, now)
+		held, err := d.spool.Holding(id)
+		if err != nil {
+			return err
+		}
+		for _, h := range held {
+			var open []spool.Name
+			for _, name := range h.Files {
+				if p, known := d.at[name]; !known || p != placeDone && p != placeFailed {
+					open = append(open, name)
+				}
+			}
+			d.batch(h.ID, open)
+		}
+	}
+	return nil
+}
+
+// checkOutputs compares history and output folder: an output or an error file that somebody removed means that the input
+// is to be run again.
+func (d *Dispatcher) checkOutputs(now time.Time) error {
+	found, err := d.listOutputs()
+	if err != nil {
+		return fmt.Errorf("listing the output folder: %w", err)
+	}
+	var missing []spool.Name
+	for name, p := range d.at {
+		stem, _ := spool.MatchInput(string(name), d.spec.InputExt)
+		output, errFile := spool.OutputName(stem, d.spec.OutputExt), spool.ErrName(stem)
+		_, hasOutput := found[output]
+		_, hasError := found[errFile]
+		switch {
+		case p == placeDone && !hasOutput, p == placeFailed && !hasOutput && !hasError:
+			missing = append(missing, name)
+		case p == placeFailed && hasOutput:
+			if err := d.adopted(name); err != nil {
+				return err
+			}
+		}
+		if hasOutput && hasError { // the output wins
+			if err := d.lock.RemoveError(stem); err != nil {
+				return err
+			}
+		}
+		delete(found, output)
+		delete(found, errFile)
+	}
+	d.inputs.found = found
+	d.checked, d.checkedAt, d.checkTook = true, now, time.Since(now)
+	return d.requeue(missing, "its result was removed")
+}
+
+// requeue has files run anew, as if they had never been.
+func (d *Dispatcher) requeue(names []spool.Name, why string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if err := d.append(spool.Entry{Kind: spool.EntryRequeued, Back: names, Reason: why}); err != nil {
+		return err
+	}
+	d.log.Info("files are run again", "files", len(names), "reason", why)
+	for _, name := range names {
+		d.forget(name)
+		delete(d.tries, name)
+	}
+	d.inputs.sure = false // the next listing finds them
+	return nil
+}
+
+// adopted takes an output that no journal tells of for the result that it is.
+func (d *Dispatcher) adopted(name spool.Name) error {
+	if err := d.append(spool.Entry{Kind: spool.EntryAdopted, Done: []spool.Name{name}}); err != nil {
+		return err
+	}
+	d.move(name, placeDone)
+	return nil
+}

@@ -1,0 +1,117 @@
+package dispatcher
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+const recentMost = 10
+
+// Snapshot is what a dispatcher knows at one time. Counts are files.
+type Snapshot struct {
+	Recovering bool // the history is still being read: nothing below means anything yet
+
+	Staged   int64 // known: the sum of the four that follow
+	Pending  int64
+	Running  int64
+	Done     int64
+	Failed   int64
+	Settling int64 // seen, but perhaps still being written
+
+	Drained        bool    // nothing pending, running or settling, and the disk was compared since
+	SecondsPerFile float64 // of user code; 0 before the first
+
+	Workers []WorkerState // that live, as far as their folders tell
+	Ended   []EndedWorker // the last ones, latest last
+	Recent  []Failure     // the last files given up, latest last
+	Storage *Trouble      // why work waits for the storage
+	Input   string        // why the input folder cannot be listed
+}
+
+// WorkerState is a worker that has been born and not ended.
+type WorkerState struct {
+	ID     string
+	News   time.Time // when there was last news of it
+	InHand []spool.InHand
+}
+
+// EndedWorker is a worker that was recovered from.
+type EndedWorker struct {
+	ID   string
+	Exit *spool.Exit // nil if it left no word
+}
+
+// Failure is a file given up.
+type Failure struct {
+	File     spool.Name
+	Type     string
+	Message  string
+	Time     time.Time
+	Attempts int
+	ExitCode int
+}
+
+// Trouble is a storage that takes no data.
+type Trouble struct {
+	Full    bool
+	Message string
+}
+
+// Snapshot is what the dispatcher knew after its last round. It may be called from any goroutine; what it points to is
+// not to be changed.
+func (d *Dispatcher) Snapshot() *Snapshot { return d.snapshot.Load() }
+
+func (d *Dispatcher) remember(f Failure) {
+	d.recent = append(d.recent, f)
+	if len(d.recent) > recentMost {
+		d.recent = slices.Clone(d.recent[1:])
+	}
+}
+
+// survey makes the Snapshot.
+func (d *Dispatcher) survey() *Snapshot {
+	s := &Snapshot{
+		Done: d.done, Failed: d.failed, SecondsPerFile: d.pace, Storage: d.storage,
+		Settling: int64(len(d.inputs.unsettled)),
+		Ended:    slices.Clone(d.ended), Recent: slices.Clone(d.recent),
+	}
+	for id, w := range d.workers {
+		if w == nil {
+			continue
+		}
+		s.Workers = append(s.Workers, WorkerState{ID: id, News: w.beat, InHand: w.inHand})
+		if s.Storage == nil {
+			s.Storage = w.trouble
+		}
+	}
+	slices.SortFunc(s.Workers, func(a, b WorkerState) int { return cmp.Compare(a.ID, b.ID) })
+	s.Running = min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*max(1, d.spec.Concurrency)))
+	s.Pending = d.waiting + d.inBatches - s.Running
+	s.Staged = d.waiting + d.inBatches + d.done + d.failed
+	if d.inputs.err != nil {
+		s.Input = d.inputs.err.Error()
+	}
+	s.Drained = d.idle() && d.checked && d.inputs.err == nil && s.Storage == nil
+	return s
+}
+
+// idle reports that there is nothing to do as far as the index knows.
+func (d *Dispatcher) idle() bool {
+	return d.waiting+d.inBatches == 0 && len(d.inputs.unsettled) == 0 && !d.inputs.listed.IsZero()
+}
+
+// same reports that there is no news in a Snapshot for anyone who has seen the other.
+func (s *Snapshot) same(o *Snapshot) bool {
+	return s.counts() == o.counts() &&
+		slices.EqualFunc(s.Workers, o.Workers, func(a, b WorkerState) bool { return a.ID == b.ID }) &&
+		(s.Storage == o.Storage || s.Storage != nil && o.Storage != nil && *s.Storage == *o.Storage) &&
+		slices.Equal(s.Ended, o.Ended) && slices.Equal(s.Recent, o.Recent)
+}
+
+// counts is what can be compared at once.
+func (s *Snapshot) counts() any {
+	return [...]any{s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input}
+}

@@ -1,0 +1,68 @@
+package embedded
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc/grpclog"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// Quiet sends the errors of the Kubernetes and gRPC libraries to log and drops what else they have to say, which
+// by default they write to stderr. It sets the loggers of the whole process: a command calls it once, before Start.
+func Quiet(log logr.Logger) {
+	errorsOnly := logr.New(errorSink{log.GetSink()})
+	klog.SetLogger(errorsOnly)
+	ctrllog.SetLogger(errorsOnly)
+	rest.SetDefaultWarningHandler(rest.NoWarnings{})
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, errorWriter{errorsOnly}))
+}
+
+// errorSink drops all that is not an error.
+type errorSink struct{ logr.LogSink }
+
+// harmless are parts of what the API server logs as errors, in several places, when a client goes away in the middle
+// of a request or is refused, and when it is stopped itself: nothing of ours has failed.
+var harmless = []string{
+	"client disconnected",
+	"connection reset by peer",
+	"broken pipe",
+	"context canceled",
+	"http2: stream closed",
+	"stream error: ",
+	"http: Handler timeout",
+	"Post-timeout activity",
+	"Timeout or abort while handling",
+	"Unable to authenticate the request",
+	"timed out waiting for caches to sync", // said when the wait is stopped; it has no time-out
+}
+
+func (errorSink) Enabled(int) bool { return false }
+
+func (s errorSink) Error(err error, msg string, kv ...any) {
+	text := fmt.Sprint(msg, ": ", err)
+	for _, part := range harmless {
+		if strings.Contains(text, part) {
+			return
+		}
+	}
+	s.LogSink.Error(err, msg, kv...)
+}
+
+func (s errorSink) WithName(name string) logr.LogSink { return errorSink{s.LogSink.WithName(name)} }
+
+func (s errorSink) WithValues(kv ...any) logr.LogSink { return errorSink{s.LogSink.WithValues(kv...)} }
+
+// errorWriter logs each write as an error.
+type errorWriter struct{ log logr.Logger }
+
+func (w errorWriter) Write(line []byte) (int, error) {
+	w.log.Error(errors.New(string(bytes.TrimSpace(line))), "gRPC")
+	return len(line), nil
+}

@@ -1,0 +1,125 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// apply starts and drains workers until there are as many as desired.
+func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker, r Report) (Report, error) {
+	var fit, surplus []executor.WorkerID
+	for id, w := range mine {
+		switch {
+		case !w.Phase.CountsAsCapacity():
+		case f.outOfDate(id):
+			surplus = append(surplus, w.ID)
+		default:
+			fit = append(fit, w.ID)
+		}
+	}
+	slices.SortFunc(fit, executor.WorkerID.Compare)
+	if need.Suspended || len(fit) > need.Max {
+		keep := min(len(fit), r.Desired)
+		surplus = append(surplus, fit[keep:]...)
+		fit = fit[:keep]
+	}
+	if len(surplus) > 0 {
+		if err := f.executor.Stop(ctx, surplus, executor.Drain); err != nil {
+			return r, fmt.Errorf("draining workers: %w", err)
+		}
+	}
+	missing := r.Desired - len(fit)
+	if missing <= 0 || r.Stall != nil || need.Suspended {
+		return r, nil
+	}
+	if wait := f.ladder.until.Sub(now); wait > 0 {
+		r.Next = wait
+		return r, nil
+	}
+	if f.spool.Spec().Type == spool.TypeLocal && (anyAlive(mine) || len(snap.Workers) > 0) {
+		return r, nil // never two: the next one starts when the last one's end is certain and recovered from
+	}
+	specs, err := f.specs(need, missing, mine)
+	if err != nil {
+		return r, err
+	}
+	if err := f.executor.Start(ctx, specs); err != nil {
+		return r, fmt.Errorf("starting workers: %w", err)
+	}
+	r.Pending += len(specs)
+	return r, nil
+}
+
+func anyAlive(mine map[string]executor.Worker) bool {
+	for _, w := range mine {
+		if !w.Phase.Terminal() {
+			return true
+		}
+	}
+	return false
+}
+
+// outOfDate reports whether a worker was born for an earlier revision of the Task.
+func (f *Fleet) outOfDate(id string) bool {
+	revision, known := f.born[id]
+	if !known {
+		born, err := f.spool.ReadBorn(id)
+		if err != nil { // not born yet: it will read the present Task
+			return false
+		}
+		revision = born.Revision
+		f.born[id] = revision
+	}
+	return revision != f.spool.Spec().Revision
+}
+
+// specs names the next workers: the lowest free slots, each for the first time since.
+func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]executor.Spec, error) {
+	restarts, taken, err := f.history(mine)
+	if err != nil {
+		return nil, err
+	}
+	var specs []executor.Spec
+	for index := 0; len(specs) < n; index++ {
+		if taken[index] {
+			continue
+		}
+		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: restarts[index] + 1}
+		var args []string
+		if index >= need.Min && need.IdleTimeout > 0 {
+			args = append(args, "--idle-timeout", need.IdleTimeout.String())
+		}
+		specs = append(specs, executor.Spec{
+			ID: id, Spool: f.spool.Path(), Args: args, Log: f.spool.LogPath(id.String()),
+			Resources: need.Resources, DrainTimeout: need.DrainTimeout,
+		})
+	}
+	return specs, nil
+}
+
+// history tells how often each slot was filled, and which slots are.
+func (f *Fleet) history(mine map[string]executor.Worker) (restarts map[int]int, taken map[int]bool, err error) {
+	restarts, taken = map[int]int{}, map[int]bool{}
+	names, err := f.spool.Workers()
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing workers: %w", err)
+	}
+	for _, name := range names {
+		if id, err := executor.ParseWorkerID(name); err == nil {
+			restarts[id.Index] = max(restarts[id.Index], id.Restart)
+		}
+	}
+	for _, w := range mine {
+		restarts[w.ID.Index] = max(restarts[w.ID.Index], w.ID.Restart)
+		if !w.Phase.Terminal() {
+			taken[w.ID.Index] = true
+		}
+	}
+	return restarts, taken, nil
+}

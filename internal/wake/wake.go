@@ -1,0 +1,72 @@
+// Package wake turns file system notifications into one hint: look now. Hints come late, doubled or – from other hosts of
+// a network file system – never, so whoever uses one polls as well.
+package wake
+
+import (
+	"sync"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Watcher gives hints about some files and folders.
+type Watcher struct {
+	c    chan struct{}
+	fs   *fsnotify.Watcher // nil if the system gave none, as when its limit of inotify instances is reached
+	done sync.WaitGroup
+}
+
+// New makes a Watcher. It never fails: without notifications there are just no hints.
+func New() *Watcher {
+	w := &Watcher{c: make(chan struct{}, 1)}
+	fs, err := fsnotify.NewWatcher()
+	if err != nil {
+		return w
+	}
+	w.fs = fs
+	w.done.Go(w.run)
+	return w
+}
+
+// C has a hint when something has changed since the last one was taken.
+func (w *Watcher) C() <-chan struct{} { return w.c }
+
+// Add watches a file or a folder, as far as the system lets it.
+func (w *Watcher) Add(path string) {
+	if w.fs != nil {
+		_ = w.fs.Add(path) // polling finds what it would have hinted at
+	}
+}
+
+// Remove ends watching a path.
+func (w *Watcher) Remove(path string) {
+	if w.fs != nil {
+		_ = w.fs.Remove(path)
+	}
+}
+
+// Close ends the Watcher.
+func (w *Watcher) Close() {
+	if w.fs != nil {
+		w.fs.Close()
+	}
+	w.done.Wait()
+}
+
+func (w *Watcher) run() {
+	for {
+		select {
+		case _, ok := <-w.fs.Events:
+			if !ok {
+				return
+			}
+		case _, ok := <-w.fs.Errors: // an overflow: something changed
+			if !ok {
+				return
+			}
+		}
+		select {
+		case w.c <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Failures that user code causes by what it leaves behind.
+const (
+	FailureOutputRemoved   = "OutputRemoved"
+	FailureOutputNotAFile  = "OutputNotAFile"
+	FailureOutputElsewhere = "OutputElsewhere"
+	FailureOutputName      = "OutputName"
+)
+
+// NewTemp makes the empty file that user code is to write. It exists before user code runs, so a fenced worker, whose
+// folder is gone, cannot begin.
+func (w *Worker) NewTemp(ext string) (string, error) {
+	path := filepath.Join(w.spool.tmpDir(w.id), TempName(ext))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return "", err
+	}
+	return path, f.Close()
+}
+
+// Inspect looks at what user code left of a temporary. A failure is user code's doing; an error is the storage's.
+func (w *Worker) Inspect(tmp string) (fs.FileInfo, *Failure, error) {
+	info, err := os.Lstat(tmp)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if w.Fenced() {
+			return nil, nil, err
+		}
+		return nil, &Failure{Type: FailureOutputRemoved, Message: "user code removed output_file"}, nil
+	case err != nil:
+		return nil, nil, err
+	case !info.Mode().IsRegular():
+		return nil, &Failure{Type: FailureOutputNotAFile, Message: "user code left no regular file as output_file but one of mode " + info.Mode().String()}, nil
+	case info.Size() > 0:
+		return info, nil, nil
+	}
+	beside, err := w.beside(tmp)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(beside) > 0 {
+		return nil, &Failure{
+			Type:    FailureOutputElsewhere,
+			Message: fmt.Sprintf("user code wrote %s instead of output_file: write to the path that run was given, with just that name", beside[0]),
+		}, nil
+	}
+	return info, nil, nil
+}
+
+// beside lists what user code made next to a temporary, as numpy.save adds ".npy" to a name.
+func (w *Worker) beside(tmp string) ([]string, error) {
+	names, err := listNames(w.spool.tmpDir(w.id))
+	base := filepath.Base(tmp)
+	stem := base[:len(TempPrefix)+16]
+	var found []string
+	for _, n := range names {
+		if n != base && strings.HasPrefix(n, stem) {
+			found = append(found, n)
+		}
+	}
+	return found, err
+}
+
+// Publish gives the temporary its final name in the output folder unless that exists already; it reports whether this
+// call, or an earlier one whose answer was lost, did it. fs.ErrNotExist means that the worker is fenced, or that somebody
+// removed the output folder.
+func (w *Worker) Publish(tmp, output string, info fs.FileInfo) (bool, error) {
+	return publishKnown(tmp, output, info)
+}
+
+// Discard removes a temporary and what lies beside it.
+func (w *Worker) Discard(tmp string) error {
+	beside, err := w.beside(tmp)
+	for _, n := range beside {
+		err = errors.Join(err, removeAll(filepath.Join(filepath.Dir(tmp), n)))
+	}
+	return errors.Join(err, removeAll(tmp))
+}
+
+// Sweep removes what lies in tmp without being in use.
+func (w *Worker) Sweep(inUse func(path string) bool) error {
+	names, err := listNames(w.spool.tmpDir(w.id))
+	for _, n := range names {
+		if path := filepath.Join(w.spool.tmpDir(w.id), n); !inUse(path) {
+			err = errors.Join(err, removeAll(path))
+		}
+	}
+	return err
+}
+
+// SyncFile brings a file's data onto the disk.
+func SyncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,200 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// IsStorage reports whether err says that the storage, not the file at hand, is at fault: it is full, over quota, read
+// only, or it failed. Work waits until the storage is well again.
+func IsStorage(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && IsStorageErrno(errno)
+}
+
+// IsStorageErrno is IsStorage for the number that a handler reported.
+func IsStorageErrno(errno syscall.Errno) bool {
+	switch errno {
+	case syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.EROFS:
+		return true
+	}
+	return false
+}
+
+// IsFull tells, of storage errors, those that freeing space mends.
+func IsFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// makeDirOnce makes the folder parent/name with these files in it, whole or not at all, and reports whether this call
+// made it. A folder that is there already belongs to somebody else – or to this call, when a network file system
+// repeated a rename whose answer was lost: owned tells.
+func makeDirOnce(parent, name string, build func(dir string) error, owned func(dir string) bool) (bool, error) {
+	staging := filepath.Join(parent, newPrefix+nonce())
+	if err := os.Mkdir(staging, 0o777); err != nil {
+		return false, err
+	}
+	err := build(staging)
+	if err == nil {
+		err = SyncDir(staging)
+	}
+	target := filepath.Join(parent, name)
+	if err == nil {
+		err = os.Rename(staging, target) // refuses a target that is there
+	}
+	if err == nil || owned(target) {
+		return true, SyncDir(parent)
+	}
+	_ = os.RemoveAll(staging)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		return false, nil
+	}
+	return false, err
+}
+
+// removeAll is os.RemoveAll for what user code leaves: folders that it made read-only are opened up first.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(path) // tells what could not be opened up
+}
+
+// writeFileOnce publishes a file that nobody may overwrite and reports whether this call did.
+func writeFileOnce(path string, data []byte) (bool, error) {
+	tmp, err := writeTemp(path, data)
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(tmp)
+	return publish(tmp, path)
+}
+
+// writeFile replaces a file at once: readers see the old one or the new one.
+func writeFile(path string, data []byte) error {
+	tmp, err := writeTemp(path, data)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return nil
+}
+
+// writeTemp writes data beside path and onto the disk.
+func writeTemp(path string, data []byte) (string, error) {
+	tmp := filepath.Join(filepath.Dir(path), newPrefix+nonce())
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(tmp)
+		return "", err
+	}
+	return tmp, nil
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(data, '\n'))
+}
+
+// readJSON reads a file that was published whole.
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	return nil
+}
+
+// publish gives the file tmp the name target unless that exists, and reports whether tmp is now there. It is link and
+// unlink, which every file system has; quicker ways come first where the system has them. An answer that got lost on
+// the way makes the second try fail: the inode tells our own success from somebody else's file.
+func publish(tmp, target string) (bool, error) {
+	info, err := os.Lstat(tmp)
+	if err != nil {
+		return false, err
+	}
+	return publishKnown(tmp, target, info)
+}
+
+func publishKnown(tmp, target string, info fs.FileInfo) (bool, error) {
+	err := renameNoReplace(tmp, target)
+	if errors.Is(err, errors.ErrUnsupported) {
+		if err = os.Link(tmp, target); err == nil || sameFile(target, info) {
+			os.Remove(tmp) // what stays behind is swept with the folder
+			return true, nil
+		}
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case sameFile(target, info):
+		return true, nil
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	}
+	return false, err
+}
+
+func sameFile(path string, info fs.FileInfo) bool {
+	there, err := os.Lstat(path)
+	return err == nil && os.SameFile(there, info)
+}
+
+// SyncDir makes the names in a folder survive a power cut.
+func SyncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems have none for folders
+		return fmt.Errorf("syncing folder %s: %w", path, err)
+	}
+	return nil
+}
+
+// listNames lists a folder without what is not published yet. A folder that is not there is empty.
+func listNames(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	kept := names[:0]
+	for _, n := range names {
+		if !strings.HasPrefix(n, newPrefix) {
+			kept = append(kept, n)
+		}
+	}
+	return kept, err
+}

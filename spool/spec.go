@@ -1,0 +1,91 @@
+package spool
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Spec is what a worker needs to know of its Task. It lies in spool.json, so that a worker needs nothing but the shared
+// file system. All paths are absolute and the same wherever the workspace is mounted.
+type Spec struct {
+	Task          string                     `json:"task"` // the author's name, for logs and --task-name
+	Type          string                     `json:"type"`
+	Revision      string                     `json:"revision,omitempty"` // changes with whatever makes running workers out of date
+	WorkDir       Name                       `json:"workDir"`            // current folder of user code: the workspace
+	InputDir      Name                       `json:"inputDir"`
+	InputExt      string                     `json:"inputExt"`
+	OutputDir     Name                       `json:"outputDir"`
+	OutputExt     string                     `json:"outputExt"`
+	Handler       Handler                    `json:"handler"`
+	Params        map[string]json.RawMessage `json:"params,omitempty"`
+	SetupCommands []string                   `json:"setupCommands,omitempty"` // shell lines run before the handler, in its shell
+	Env           []EnvVar                   `json:"env,omitempty"`
+	EnvFile       Name                       `json:"envFile,omitempty"`
+	Concurrency   int                        `json:"concurrency"` // files in hand at once, at least 1
+	Durability    Durability                 `json:"durability"`
+	Timeout       Duration                   `json:"timeout,omitempty"` // per file; 0 is none
+	Retry         Retry                      `json:"retry"`
+}
+
+// The types of Tasks. Workers of a Local Task must never be two at once.
+const (
+	TypeLocal      = "Local"
+	TypeLocalAsync = "LocalAsync"
+	TypeSlurm      = "Slurm"
+)
+
+// Handler says what runs the files: exactly one field is set.
+type Handler struct {
+	Python  *PythonHandler  `json:"python,omitempty"`
+	Builtin string          `json:"builtin,omitempty"` // a task of the worker's own library
+	Program *ProgramHandler `json:"program,omitempty"`
+	Command []string        `json:"command,omitempty"` // run once per file
+}
+
+// PythonHandler is a TigerFlow module.
+type PythonHandler struct {
+	Module      string `json:"module"`      // path relative to WorkDir, or dotted; an optional ":Class" behind it
+	Interpreter string `json:"interpreter"` // looked up in PATH after the setup commands
+}
+
+// ProgramHandler is a binary built with the Go SDK.
+type ProgramHandler struct {
+	Path Name     `json:"path"` // absolute
+	Args []string `json:"args,omitempty"`
+}
+
+// EnvVar is one variable of the environment of user code.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Retry bounds how often a file is run.
+type Retry struct {
+	Attempts   int      `json:"attempts"`   // runs in all before a failure is final, at least 1
+	Backoff    Duration `json:"backoff"`    // least time between two runs of one file
+	CrashLimit int      `json:"crashLimit"` // crashes with the file in hand before it is given up
+}
+
+// Durability says what an output has survived when it is published.
+type Durability string
+
+const (
+	// Fsync publishes after the data and the folder are on disk, in groups.
+	Fsync Durability = "Fsync"
+	// None leaves writing to the kernel: a power cut may cost outputs already reported.
+	None Durability = "None"
+)
+
+// Duration is a time.Duration that JSON spells like "1m30s".
+type Duration time.Duration
+
+// MarshalText spells the duration in Go's syntax.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads Go's syntax.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}

@@ -1,0 +1,89 @@
+"""The loop of a LocalAsyncTask: up to ``concurrency`` files in flight in one event loop."""
+
+import asyncio
+from collections import deque
+from time import perf_counter
+
+from tigerflow import _protocol as protocol
+from tigerflow.utils import SetupContext
+
+
+def serve(task, context, reader, concurrency):
+    """Runs the task until teardown. Returns the exit code of the handler."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(_Loop(task, context, reader, concurrency).serve())
+
+
+class _Loop:
+    def __init__(self, task, context, reader, concurrency):
+        self._task = task
+        self._context = context
+        self._reader = reader
+        self._free = concurrency
+        self._waiting = deque()
+        self._running = set()  # the event loop itself holds tasks by weak references only
+        self._ended = None
+
+    async def serve(self):
+        try:
+            await _settle(self._task.setup(self._context))
+        except BaseException as error:
+            protocol.fail("setup", error)
+            return 1
+        SetupContext.freeze(self._context)
+        protocol.send(op="ready")
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        loop.add_reader(protocol.REQUESTS, self._read)
+        await self._ended
+        try:
+            await _settle(self._task.teardown(self._context))
+        except BaseException as error:
+            protocol.fail("teardown", error)
+        else:
+            protocol.send(op="bye")
+        return 0
+
+    def _read(self):
+        try:
+            for request in self._reader.read():
+                if request["op"] == "run":
+                    self._waiting.append(request)
+                elif request["op"] == "teardown":
+                    self._ended.set_result(None)
+                else:
+                    raise protocol.BadRequest(f"unknown op {request['op']!r}")
+        except protocol.BadRequest as error:
+            self._ended.set_exception(error)
+        self._start()
+
+    def _start(self):
+        while self._free and self._waiting:
+            self._free -= 1
+            run = asyncio.get_running_loop().create_task(self._run(self._waiting.popleft()))
+            self._running.add(run)
+            run.add_done_callback(self._finished)
+
+    def _finished(self, run):
+        self._running.discard(run)
+        self._free += 1
+        self._start()
+
+    async def _run(self, request):
+        started = perf_counter()
+        try:
+            protocol.begin(request)
+            running = self._task.run(self._context, protocol.path(request["input"]), protocol.path(request["output"]))
+            if not hasattr(running, "__await__"):
+                raise TypeError('run of a LocalAsyncTask must be async: write "async def run"')
+            await running
+        except BaseException as error:
+            protocol.end(request, started, error)
+        else:
+            protocol.end(request, started)
+
+
+async def _settle(result):
+    if hasattr(result, "__await__"):
+        await result

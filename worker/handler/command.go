@@ -1,0 +1,287 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"tigerflow.dev/tigerflow/task/protocol"
+)
+
+// commands runs one process for every file.
+type commands struct {
+	config   Config
+	env      []string
+	prefix   []string // the setup shell, if there are setup commands
+	path     string   // of the program, if it is the same for every file
+	template *template
+	program  program
+
+	queue   chan Request
+	results chan Result
+	killed  chan struct{}
+	ended   chan struct{} // closed right after results
+
+	sending sync.Mutex // of queue: Run sends, Close closes
+	closing bool
+
+	mu       sync.Mutex
+	running  map[*child]struct{}
+	isKilled bool
+}
+
+func startCommands(c Config, env []string) (Handler, error) {
+	argv := c.Spec.Handler.Command
+	t, err := newTemplate(argv, c.Spec.Params, c.Spec.InputExt)
+	if err != nil {
+		return nil, err
+	}
+	concurrency := max(1, c.Spec.Concurrency)
+	h := &commands{
+		config:   c,
+		env:      env,
+		template: t,
+		program: program{
+			argv: argv,
+			what: fmt.Sprintf("command %q", argv[0]),
+			mend: "install it, load it in setupCommands, or correct handler.command",
+		},
+		queue:   make(chan Request, ahead(concurrency)),
+		results: make(chan Result, ahead(concurrency)),
+		killed:  make(chan struct{}),
+		ended:   make(chan struct{}),
+		running: map[*child]struct{}{},
+	}
+	if err := h.resolve(); err != nil {
+		return nil, err
+	}
+	go h.work(concurrency)
+	return h, nil
+}
+
+// resolve finds once what is the same for every file: the setup shell, or the program unless its name has placeholders.
+func (h *commands) resolve() (err error) {
+	spec := h.config.Spec
+	switch {
+	case len(spec.SetupCommands) > 0:
+		h.prefix, err = h.program.setupShell(spec.SetupCommands, nil)
+	case !strings.Contains(h.program.argv[0], "{"):
+		h.path, err = h.program.find(h.env, string(spec.WorkDir))
+	}
+	return err
+}
+
+// launch says how to start the command for one file.
+func (h *commands) launch(r Request) (launch, error) {
+	argv, fileEnv := h.template.expand(r)
+	l := launch{env: lastOfEach(slices.Concat(h.env, fileEnv)), dir: string(h.config.Spec.WorkDir)}
+	switch {
+	case len(h.prefix) > 0:
+	case h.path != "":
+		argv[0] = h.path
+	default:
+		p := h.program
+		p.argv = argv
+		path, err := p.find(l.env, l.dir)
+		if err != nil {
+			return launch{}, err
+		}
+		argv[0] = path
+	}
+	l.argv = slices.Concat(h.prefix, argv)
+	return l, nil
+}
+
+func (h *commands) work(concurrency int) {
+	var workers sync.WaitGroup
+	for range concurrency {
+		workers.Go(h.runQueued)
+	}
+	workers.Wait()
+	close(h.results)
+	close(h.ended)
+}
+
+func (h *commands) runQueued() {
+	for {
+		select {
+		case <-h.killed:
+			return
+		case r, more := <-h.queue:
+			if !more {
+				return
+			}
+			result := h.run(r)
+			select {
+			case h.results <- result:
+			case <-h.killed:
+				return
+			}
+		}
+	}
+}
+
+// run runs one file. Faults on our side fail the file with the errno that tells the engine what to make of them.
+func (h *commands) run(r Request) Result {
+	result := Result{ID: r.ID}
+	if err := protocol.WriteMark(h.config.Current, r.Slot, r.Mark); err != nil {
+		result.Failure = startFailure(err)
+		return result
+	}
+	start := time.Now()
+	e, stderr, done, err := h.execute(r)
+	result.Seconds = time.Since(start).Seconds()
+	_ = protocol.ClearMark(h.config.Current, r.Slot)
+	e.LastLines = stderr
+	setup := h.config.Spec.SetupCommands
+	switch {
+	case err != nil:
+		result.Failure = startFailure(err)
+	case done < len(setup):
+		failure := setupFailure(setup, done, e)
+		result.Failure, result.ExitCode = &failure, e.Code
+	case e.Code != 0:
+		result.Failure, result.ExitCode = e.failure(), e.Code
+	}
+	result.Crashed = e.Signal != 0
+	return result
+}
+
+func startFailure(err error) *protocol.Failure {
+	f := &protocol.Failure{Type: "StartError", Message: err.Error()}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		f.Errno = int(errno)
+	}
+	return f
+}
+
+// execute starts the command for one file and waits for its end. It returns the last lines of its stderr and how many
+// setup commands went well.
+func (h *commands) execute(r Request) (e Exit, lastLines []string, setupDone int, err error) {
+	l, err := h.launch(r)
+	if err != nil {
+		return e, nil, 0, err
+	}
+	var ps pipes
+	defer ps.close()
+	stderr, stderrW, err := ps.fromChild()
+	if err != nil {
+		return e, nil, 0, err
+	}
+	steps, stepsW, err := ps.fromChild()
+	if err != nil {
+		return e, nil, 0, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return e, nil, 0, err
+	}
+	defer null.Close()
+	l.files = []*os.File{null, h.config.Log, stderrW}
+	if len(h.prefix) > 0 {
+		l.files = append(l.files, nil, nil, nil, stepsW)
+	}
+	c, err := startChild(context.Background(), l)
+	if err != nil {
+		return e, nil, 0, h.program.startError(err)
+	}
+	ps.started()
+	h.track(c)
+	defer h.untrack(c)
+	last := &tail{to: h.config.Log}
+	copyUntilDeath(last, stderr, c.dead)
+	return c.exit(), last.lines(), stepsDone(steps), nil
+}
+
+// copyUntilDeath copies what a process writes to a pipe, all of it, and returns when the process is dead.
+func copyUntilDeath(to io.Writer, from *os.File, dead <-chan struct{}) {
+	stream := &mortal{f: from}
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		_, _ = io.Copy(to, stream)
+	}()
+	<-dead
+	stream.died()
+	<-copied
+}
+
+func (h *commands) track(c *child) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running[c] = struct{}{}
+	if h.isKilled {
+		c.kill()
+	}
+}
+
+func (h *commands) untrack(c *child) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.running, c)
+}
+
+func (h *commands) Run(r Request) error {
+	if _, err := r.message(); err != nil {
+		return err
+	}
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	if h.closing {
+		return ErrEnded
+	}
+	select {
+	case <-h.killed:
+		return ErrEnded
+	default:
+	}
+	select {
+	case h.queue <- r:
+		return nil
+	case <-h.killed:
+		return ErrEnded
+	}
+}
+
+func (h *commands) Results() <-chan Result { return h.results }
+
+func (h *commands) Close(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, h.Kill)
+	defer stop()
+	h.sending.Lock()
+	if !h.closing {
+		h.closing = true
+		close(h.queue)
+	}
+	h.sending.Unlock()
+	<-h.ended
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.isKilled && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (h *commands) Kill() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.isKilled {
+		return
+	}
+	h.isKilled = true
+	close(h.killed)
+	for c := range h.running {
+		c.kill()
+	}
+}
+
+func (h *commands) Exit() Exit { return Exit{} }

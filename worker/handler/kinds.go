@@ -1,0 +1,97 @@
+package handler
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strings"
+
+	"tigerflow.dev/tigerflow/task/library"
+	"tigerflow.dev/tigerflow/task/protocol"
+)
+
+// served is the program that serves the Spec's task.
+func (c Config) served() (program, error) {
+	p := program{vars: []string{protocol.EnvHandler + "=1"}}
+	switch h := c.Spec.Handler; {
+	case h.Python != nil:
+		interpreter := cmp.Or(h.Python.Interpreter, "python3")
+		p.argv = []string{interpreter, "-m", "tigerflow._handler", h.Python.Module}
+		p.pythonPath = c.PythonPath
+		p.what = fmt.Sprintf("interpreter %q", interpreter)
+		p.mend = "install it, load it in setupCommands, or name another under handler.python.interpreter"
+	case h.Builtin != "":
+		if _, known := library.Lookup(h.Builtin); !known {
+			return program{}, setupError(protocol.StageLoad, "TaskError",
+				"unknown builtin %q: known are %s", h.Builtin, strings.Join(library.Names(), ", "))
+		}
+		p.argv = []string{c.Self, "handler", h.Builtin}
+		p.what = fmt.Sprintf("worker %q", c.Self)
+		p.mend = "install the worker again"
+	case h.Program != nil:
+		p.argv = append([]string{string(h.Program.Path)}, h.Program.Args...)
+		p.what = fmt.Sprintf("program %q", string(h.Program.Path))
+		p.mend = "build it with the Go SDK for this machine, or correct handler.program.path"
+	default:
+		return program{}, setupError(protocol.StageLoad, "TaskError",
+			"handler names nothing to run: set one of python, builtin, program and command")
+	}
+	return p, nil
+}
+
+// through returns the argv and environment that start the program: by its path, or behind a shell that runs the setup
+// commands first.
+func (p program) through(setup, env []string, dir string) ([]string, []string, error) {
+	if len(setup) == 0 {
+		path, err := p.find(env, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		env = append(env, p.vars...)
+		if p.pythonPath != "" {
+			env = append(env, "PYTHONPATH="+joinPath(p.pythonPath, lookupEnv(env, "PYTHONPATH")))
+		}
+		return append([]string{path}, p.argv[1:]...), lastOfEach(env), nil
+	}
+	// What is for the program alone is set when the author's lines are done, and whatever they did to it.
+	var exports []string
+	for _, v := range p.vars {
+		exports = append(exports, "export "+v)
+	}
+	if p.pythonPath != "" {
+		env = append(env, pythonPathEnv+"="+p.pythonPath)
+		exports = append(exports, `export PYTHONPATH="$`+pythonPathEnv+`${PYTHONPATH:+:$PYTHONPATH}"`)
+	}
+	prefix, err := p.setupShell(setup, exports)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(prefix, p.argv...), lastOfEach(env), nil
+}
+
+const pythonPathEnv = "TIGERFLOW_PYTHONPATH"
+
+func joinPath(first, rest string) string {
+	if rest == "" {
+		return first
+	}
+	return first + string(os.PathListSeparator) + rest
+}
+
+// diedEarly says why a process ended without having said that it is ready.
+func (p program) diedEarly(setup []string, steps *os.File, e Exit) error {
+	if len(setup) > 0 {
+		if done := stepsDone(steps); done < len(setup) {
+			return &SetupError{Stage: protocol.StageSetup, Failure: setupFailure(setup, done, e)}
+		}
+		switch e.Code {
+		case 126:
+			return p.startError(os.ErrPermission)
+		case 127:
+			return p.startError(errNotInPath)
+		}
+	}
+	f := e.failure()
+	f.Message = "the handler ended before it was ready: " + f.Message
+	return &SetupError{Stage: protocol.StageSetup, Failure: *f}
+}

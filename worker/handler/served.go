@@ -1,0 +1,213 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"tigerflow.dev/tigerflow/task/protocol"
+)
+
+// served is a handler process that speaks the protocol.
+type served struct {
+	child    *child
+	requests *os.File
+	stream   *mortal // of replies
+	replies  *protocol.Reader
+	log      *os.File
+	logStart int64
+
+	results  chan Result
+	killed   chan struct{}
+	killOnce sync.Once
+	ended    chan struct{} // closed right after results
+
+	sending sync.Mutex // one request at a time; held while a write waits for room, so never taken under mu
+	buf     []byte
+
+	mu       sync.Mutex
+	inFlight map[uint64]struct{}
+	closing  bool // no more runs
+	tearing  bool // teardown was sent
+
+	exit   Exit  // set before ended is closed
+	parted error // how the conversation ended, for Close; set before ended is closed
+}
+
+var errNoTeardown = errors.New("the handler ended before its teardown")
+
+// graceAfterFailed is how long a handler that reported a failed setup may take to end, for its last words in the log.
+const graceAfterFailed = 5 * time.Second
+
+// ahead is the room for results: an engine that keeps fewer in flight never has to receive in order to send.
+func ahead(concurrency int) int { return 2*concurrency + 64 }
+
+// bury unblocks who talks to the dead.
+func (h *served) bury() {
+	<-h.child.dead
+	h.stream.died()
+	h.requests.Close()
+}
+
+// awaitEnd waits for the end of a handler with which there is no more to talk, and makes it end unless it is about to.
+func (h *served) awaitEnd(reason error) {
+	if _, leaving := errors.AsType[*SetupError](reason); leaving {
+		select {
+		case <-h.child.dead:
+		case <-time.After(graceAfterFailed):
+		}
+	}
+	h.child.kill()
+	<-h.child.dead
+	h.exit = h.child.exit()
+	h.exit.LastLines = logTail(h.log, h.logStart)
+}
+
+// receive passes results on until the handler has ended.
+func (h *served) receive() {
+	err := h.receiveResults()
+	if err == nil { // it took its leave
+		<-h.child.dead
+	}
+	h.awaitEnd(err)
+	_, failed := errors.AsType[*SetupError](err)
+	switch {
+	case err == nil || failed:
+		h.parted = err
+	case errors.Is(err, io.EOF):
+		h.parted = fmt.Errorf("%w: %s", errNoTeardown, h.exit)
+	default:
+		h.exit.Err = err
+		h.parted = fmt.Errorf("%w: %w", errNoTeardown, err)
+	}
+	h.stream.f.Close()
+	close(h.results)
+	close(h.ended)
+}
+
+// receiveResults returns nil after bye, a *SetupError after a failed teardown, io.EOF if the handler ended before, and
+// any other error if it broke the protocol.
+func (h *served) receiveResults() error {
+	for {
+		r, err := h.next()
+		if err != nil {
+			return err
+		}
+		switch {
+		case r.Op == protocol.OpDone || r.Op == protocol.OpError:
+			if err := h.deliver(r); err != nil {
+				return err
+			}
+		case r.Op == protocol.OpBye && h.torn():
+			return nil
+		case r.Op == protocol.OpFailed && h.torn():
+			return &SetupError{Stage: protocol.StageTeardown, Failure: r.Failure}
+		default:
+			return fmt.Errorf("the handler said %s out of turn", r.Op)
+		}
+	}
+}
+
+func (h *served) next() (protocol.Reply, error) {
+	line, err := h.replies.Next()
+	if err != nil {
+		return protocol.Reply{}, err
+	}
+	return protocol.DecodeReply(line)
+}
+
+func (h *served) deliver(r protocol.Reply) error {
+	h.mu.Lock()
+	_, known := h.inFlight[r.ID]
+	delete(h.inFlight, r.ID)
+	h.mu.Unlock()
+	if !known {
+		return fmt.Errorf("the handler answered for file %d, which it did not have", r.ID)
+	}
+	result := Result{ID: r.ID, Seconds: r.Seconds}
+	if r.Op == protocol.OpError {
+		result.Failure = &r.Failure
+	}
+	select {
+	case h.results <- result:
+	case <-h.killed:
+	}
+	h.tearDownIfIdle()
+	return nil
+}
+
+// tearDownIfIdle asks for teardown, once, when the handler is closing and nothing is in flight.
+func (h *served) tearDownIfIdle() {
+	h.mu.Lock()
+	now := h.closing && !h.tearing && len(h.inFlight) == 0
+	h.tearing = h.tearing || now
+	h.mu.Unlock()
+	if now {
+		_ = h.send(protocol.AppendTeardown) // fails only if it is dead, which is seen elsewhere
+	}
+}
+
+func (h *served) torn() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tearing
+}
+
+func (h *served) send(appendTo func([]byte) []byte) error {
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	h.buf = appendTo(h.buf[:0])
+	_, err := h.requests.Write(h.buf)
+	return err
+}
+
+func (h *served) Run(r Request) error {
+	run, err := r.message()
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	if h.closing {
+		h.mu.Unlock()
+		return ErrEnded
+	}
+	if _, twice := h.inFlight[r.ID]; twice {
+		h.mu.Unlock()
+		return fmt.Errorf("request run %d: a file of this number is in flight", r.ID)
+	}
+	h.inFlight[r.ID] = struct{}{}
+	h.mu.Unlock()
+	if err := h.send(func(b []byte) []byte { return protocol.AppendRun(b, run) }); err != nil {
+		return ErrEnded
+	}
+	return nil
+}
+
+func (h *served) Results() <-chan Result { return h.results }
+
+func (h *served) Close(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, h.Kill)
+	defer stop()
+	h.mu.Lock()
+	h.closing = true
+	h.mu.Unlock()
+	h.tearDownIfIdle()
+	<-h.ended
+	if errors.Is(h.parted, errNoTeardown) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return h.parted
+}
+
+func (h *served) Kill() {
+	h.killOnce.Do(func() {
+		close(h.killed)
+		h.child.kill()
+	})
+}
+
+func (h *served) Exit() Exit { return h.exit }
