@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -182,25 +181,31 @@ func (f *follower) stop() {
 	}
 }
 
-// summarize prints what became of the files.
-func (f *follower) summarize(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(w, "TASK\tDONE\tFAILED\tLEFT\tTIME\tFILES/S\tOUTPUT")
-	for _, t := range f.tasks {
-		n := t.last
-		fresh := n.Done + n.Failed - t.before
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.1fs\t%.0f\t%s\n", t.key.Name, n.Done, n.Failed, n.Pending+n.Running+n.Settling,
-			t.took.Seconds(), float64(max(0, fresh))/t.took.Seconds(), t.output())
+// summarize prints what became of the files: the table of kubectl, and a line or more for each Task.
+func (f *follower) summarize(ctx context.Context, out io.Writer) error {
+	if err := printTasks(ctx, f.plane.control.RESTConfig(), out); err != nil {
+		return err
 	}
-	w.Flush()
 	for _, t := range f.tasks {
-		for _, failure := range t.last.Recent {
-			text, _, _ := strings.Cut(failure.Message, "\n")
-			fmt.Fprintf(out, "failed: %q: %s: %s\n", string(failure.File), failure.Type, text)
-		}
-		if int(t.last.Failed) > len(t.last.Recent) {
-			fmt.Fprintf(out, "… and %d more: see the .err files in %s\n", int(t.last.Failed)-len(t.last.Recent), t.output())
-		}
+		f.summarizeTask(out, t)
+	}
+	return nil
+}
+
+func (f *follower) summarizeTask(out io.Writer, t *followed) {
+	n := t.last
+	fresh := max(0, n.Done+n.Failed-t.before)
+	fmt.Fprintf(out, "%s: %s in %.1fs (%.0f a second), results in %s\n", t.key.Name, plural(fresh, "file", "files"),
+		t.took.Seconds(), float64(fresh)/t.took.Seconds(), t.output())
+	for _, failure := range n.Recent {
+		text, _, _ := strings.Cut(failure.Message, "\n")
+		fmt.Fprintf(out, "  failed: %q: %s: %s\n", string(failure.File), failure.Type, text)
+	}
+	if more := int(n.Failed) - len(n.Recent); more > 0 {
+		fmt.Fprintf(out, "  %d more failed: their .err files say why\n", more)
+	}
+	if left := n.Pending + n.Running + n.Settling; left > 0 {
+		fmt.Fprintf(out, "  %s left: run it again to go on\n", plural(left, "file is", "files are"))
 	}
 }
 

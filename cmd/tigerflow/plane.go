@@ -73,7 +73,7 @@ func (p *plane) startManager(log logr.Logger, takeOver bool) error {
 	}
 	grace := 500 * time.Millisecond
 	mgr, err := ctrl.NewManager(p.control.RESTConfig(), ctrl.Options{
-		Scheme: scheme, Logger: log, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		GracefulShutdownTimeout: &grace,
 	})
 	if err != nil {
@@ -81,7 +81,7 @@ func (p *plane) startManager(log logr.Logger, takeOver bool) error {
 	}
 	local := task.Backend{Executor: p.executor}
 	p.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod,
+		Client: mgr.GetClient(), Log: slogOf(log), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zapcore"
 
 	"tigerflow.dev/tigerflow/internal/version"
@@ -42,7 +44,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.PersistentFlags().BoolP("verbose", "v", false, "log debug messages too, on stderr")
+	root.PersistentFlags().BoolP("verbose", "v", false, "log what is being done, on stderr")
 	root.AddCommand(newRun(), newUp(), newVersion())
 	root.InitDefaultCompletionCmd() // takes the writer that is set by now
 	group(root)
@@ -81,7 +83,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 
 // newLogger writes lines for people to read. Commands find it in their context.
 func newLogger(stderr io.Writer, verbose bool) logr.Logger {
-	level := zapcore.InfoLevel
+	level := zapcore.WarnLevel
 	if verbose {
 		level = zapcore.DebugLevel
 	}
@@ -93,4 +95,12 @@ func newLogger(stderr io.Writer, verbose bool) logr.Logger {
 		ConsoleSeparator: " ",
 	})
 	return zapr.NewLogger(zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(stderr)), level)))
+}
+
+// slogOf is the same logger for packages that know slog only. It keeps the levels, of which logr has no warning.
+func slogOf(log logr.Logger) *slog.Logger {
+	if z, ok := log.GetSink().(zapr.Underlier); ok {
+		return slog.New(zapslog.NewHandler(z.GetUnderlying().Core()))
+	}
+	return slog.New(logr.ToSlogHandler(log))
 }

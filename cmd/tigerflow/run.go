@@ -83,8 +83,9 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 		}
 		err = signal
 	}
-	f.summarize(stdout)
-	return err
+	summary, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return errors.Join(err, f.summarize(summary, stdout))
 }
 
 // forRun makes the object one that ends.

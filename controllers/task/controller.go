@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -41,6 +40,7 @@ type Backend struct {
 type Reconciler struct {
 	Client   client.Client
 	Backends map[v1alpha1.TaskType]Backend
+	Log      *slog.Logger
 	Plane    string        // what spools are told of the control plane
 	TakeOver bool          // take spools from holders that show no end
 	Period   time.Duration // least time between two writes of counters that bring nothing new
@@ -106,7 +106,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // advance does what there is to do for a Task and returns what its status should say.
 func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) state {
 	s := state{task: t, now: r.now()}
-	if err := r.open(ctx, t, f, b); err != nil {
+	if f.completed == t.Generation && f.dispatcher == nil { // the status that says so is yet to be written, or to be seen
+		s.snapshot, s.finished = f.latest.Load(), true
+		return s
+	}
+	if err := r.open(t, f, b); err != nil {
 		s.refuse(err)
 		return s
 	}
@@ -131,20 +135,21 @@ func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *flow, b B
 	if s.complete && s.fleet.Pending+s.fleet.Running == 0 && err == nil {
 		s.err = f.close()
 		s.finished = s.err == nil
+		f.completed = t.Generation
 	}
 	s.wait(f.untilIdle(s.now, t))
 	return s
 }
 
 // open has the Task's dispatcher run, if its backend can do what the Task asks.
-func (r *Reconciler) open(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) error {
+func (r *Reconciler) open(t *v1alpha1.Task, f *flow, b Backend) error {
 	if c := t.Spec.Container; c != nil && c.Image != "" && !b.Containers {
 		return stalled(v1alpha1.ReasonInvalidHandler,
 			"spec.container.image: %s workers here are plain processes: remove the image, or apply the Task to a cluster", t.Spec.Type)
 	}
 	key := client.ObjectKeyFromObject(t)
 	owner := spool.Owner{Plane: r.Plane, Namespace: t.Namespace, Name: t.Name}
-	log := slog.New(logr.ToSlogHandler(ctrl.LoggerFrom(ctx)))
+	log := r.Log.With("task", key.String())
 	return f.open(t, owner, r.TakeOver, b.Executor, log, func(s *dispatcher.Snapshot) { r.changed(key, f, s) })
 }
 

@@ -47,6 +47,7 @@ type flow struct {
 	ended      chan struct{} // closed when the dispatcher's loop has ended
 	err        error         // why; valid then
 
+	completed int64     // the generation that came to its end
 	idleSince time.Time // when the Task was first seen drained
 	wrote     time.Time // when the counters were last written
 	reported  *dispatcher.Snapshot
