@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 tigerflow=$PWD/bin/tigerflow
 source=$(go env GOROOT)/src
-demo=$PWD/bin/demo
+demo=$PWD/_demo # the underscore keeps Go from taking the inputs for a package
 
 rm -rf "$demo"
 mkdir -p "$demo/in"
