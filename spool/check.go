@@ -56,7 +56,7 @@ const (
 )
 
 // Check reads all of a spool, its inputs and its outputs, and compares them with the rules of docs/spool.md. It writes
-// nothing, and reads the records with code of its own, so that it can judge the dispatcher's. An error means that it
+// nothing, and replays the history with code of its own, so that it can judge the dispatcher's. An error means that it
 // could not read; what it read and found wrong is in the Report.
 func Check(dir string) (*Report, error) {
 	s, err := Open(dir)

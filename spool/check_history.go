@@ -128,16 +128,15 @@ func (c *checker) readRecords(path string, fn func(payload []byte, end int64) er
 	}
 	var off int64
 	for {
-		payload, n, bad := NextRecord(data[off:])
-		if bad != nil {
-			break
+		payload, n, _ := NextRecord(data[off:])
+		if n == 0 {
+			return data[off:], nil
 		}
 		off += int64(n)
 		if err := fn(payload, off); err != nil {
 			c.never(ProblemCorrupt, path, "the record that ends at byte %d: %v", off, err)
 		}
 	}
-	return data[off:], nil
 }
 
 // checkRest judges what follows the last record of a file that nobody writes any more. A crash may have torn the last

@@ -53,7 +53,7 @@ type Entry struct {
 	Kind     EntryKind `json:"t"`
 	Worker   string    `json:"w,omitempty"`    // Fold, Ended: whose journal
 	Offset   int64     `json:"o,omitempty"`    // Fold, Ended: how far that journal is folded
-	Done     []Name    `json:"done,omitempty"` // Fold, Adopted
+	Done     []Name    `json:"done,omitempty"` // Fold, Ended, Adopted
 	Seconds  float64   `json:"s,omitempty"`    // Fold: wall time of user code, summed over Done and Attempts
 	Tried    []Try     `json:"tried,omitempty"`
 	Back     []Name    `json:"back,omitempty"`    // Fold, Ended: to be fed again, nothing counted

@@ -79,7 +79,7 @@ func writeFileOnce(path string, data []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer os.Remove(tmp)
+	defer func() { _ = os.Remove(tmp) }()
 	return publish(tmp, path)
 }
 
@@ -90,7 +90,7 @@ func writeFile(path string, data []byte) error {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		os.Remove(tmp)
+		_ = os.Remove(tmp)
 		return err
 	}
 	return nil
@@ -105,7 +105,7 @@ func writeTemp(path string, data []byte) (string, error) {
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(tmp)
+		_ = os.Remove(tmp)
 		return "", err
 	}
 	return tmp, nil
@@ -146,7 +146,7 @@ func publishKnown(tmp, target string, info fs.FileInfo) (bool, error) {
 	err := renameNoReplace(tmp, target)
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = os.Link(tmp, target); err == nil || sameFile(target, info) {
-			os.Remove(tmp) // what stays behind is swept with the folder
+			_ = os.Remove(tmp) // what stays behind is swept with the folder
 			return true, nil
 		}
 	}

@@ -237,6 +237,57 @@ func TestLockAfterKillWhileTaking(t *testing.T) {
 	}
 }
 
+// TestKilledWhileTaking kills processes that take the lock and are born as workers all the time. Whatever moment it hits,
+// no folder may stand without its owner, and the next one takes the lock at once.
+func TestKilledWhileTaking(t *testing.T) {
+	s := newSpool(t)
+	for round := range 20 {
+		c := start(t, "churn", s.Path(), fmt.Sprintf("w%d", round))
+		for range 1 + round%3 {
+			c.line()
+		}
+		c.kill()
+		l, err := (&clock{}).contender(s).Try()
+		must(t, err)
+		must(t, l.Close())
+	}
+	epochs, err := s.Epochs()
+	must(t, err)
+	for _, e := range epochs {
+		var h Holder
+		must(t, readJSON(filepath.Join(s.epochDir(e), "owner.json"), &h))
+		_, err := s.closed(e)
+		must(t, err)
+	}
+	workers, err := s.Workers()
+	must(t, err)
+	for _, id := range workers {
+		_, err := s.ReadBorn(id)
+		must(t, err)
+	}
+	t.Logf("%d locks, %d workers", len(epochs), len(workers))
+}
+
+func roleChurn(args []string) error {
+	s, err := Open(args[0])
+	if err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		l, err := (&Contender{Spool: s, Owner: testOwner}).Try()
+		if err != nil {
+			return err
+		}
+		if _, _, err := s.Bear(fmt.Sprintf("%s.%d.r1", args[1], i), Born{}); err != nil {
+			return err
+		}
+		say("%d", i)
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+}
+
 func TestLockDamagedOwner(t *testing.T) {
 	s := newSpool(t)
 	lock(t, s).Abandon()

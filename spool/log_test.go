@@ -202,19 +202,29 @@ func TestTailTornThenCompleted(t *testing.T) {
 	whole := append(record(t, "one"), record(t, strings.Repeat("two", 100))...)
 	next := record(t, "three")
 	first := len(record(t, "one"))
-	path := filepath.Join(t.TempDir(), "log")
+	dir := t.TempDir()
 	for _, nuls := range []int{0, 1, 30, 100000} {
 		for cut := 0; cut < len(whole); cut += 1 + nuls/1000 {
+			path := filepath.Join(dir, fmt.Sprintf("%d-%d", nuls, cut))
 			write(t, path, string(whole[:cut])+strings.Repeat("\x00", nuls))
 			tail := &Tail{path: path}
 			got := collect(t, tail)
 			if want := map[bool]int{true: 1}[cut >= first]; len(got) != want {
 				t.Fatalf("%d of %d bytes and %d NULs read as %.40q", cut, len(whole), nuls, got)
 			}
-			write(t, path, string(whole)+string(next))
+			overwrite(t, path, append(bytes.Clone(whole), next...))
 			wantStrings(t, "completed", append(got, collect(t, tail)...), []string{"one", strings.Repeat("two", 100), "three"})
 		}
 	}
+}
+
+// overwrite gives a file its full content, as pages arrive.
+func overwrite(t *testing.T, path string, content []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt(content, 0)
+	must(t, errors.Join(err, f.Truncate(int64(len(content))), f.Close()))
 }
 
 func TestTailCallbackError(t *testing.T) {
@@ -287,7 +297,7 @@ func FuzzTail(f *testing.F) {
 		}
 		tail := &Tail{path: path}
 		must(t, tail.Read(into(&inTwo)))
-		must(t, os.WriteFile(path, append(bytes.Clone(head), more...), 0o666))
+		overwrite(t, path, append(bytes.Clone(head), more...))
 		must(t, tail.Read(into(&inTwo)))
 		must(t, (&Tail{path: path}).Read(into(&atOnce)))
 		if !bytes.Equal(inTwo.Bytes(), atOnce.Bytes()) || tail.Offset() > int64(len(head)+len(more)) {

@@ -23,6 +23,7 @@ var roles = map[string]func(args []string) error{
 	"create":     roleCreate,
 	"hold":       roleHold,
 	"contend":    roleContend,
+	"churn":      roleChurn,
 	"claim":      roleClaim,
 	"bear":       roleBear,
 	"shortWrite": roleShortWrite,
@@ -124,7 +125,13 @@ func released() { _, _ = io.Copy(io.Discard, os.Stdin) }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 
-func roleWait([]string) error {
+// roleWait waits, under the name that it is given.
+func roleWait(args []string) error {
+	if len(args) > 0 {
+		if err := os.WriteFile("/proc/self/comm", []byte(args[0]), 0); err != nil {
+			return err
+		}
+	}
 	say("ready")
 	released()
 	return nil

@@ -27,6 +27,11 @@ func TestProcessGone(t *testing.T) {
 	alive := start(t, "wait")
 	alive.line()
 	other := processOf(t, alive.cmd.Process.Pid)
+	strange := start(t, "wait", ") Z 1 (2 3)\n4")
+	strange.line()
+	if name := read(t, fmt.Sprintf("/proc/%d/comm", strange.cmd.Process.Pid)); !strings.HasPrefix(name, ") Z 1 (2") {
+		t.Fatalf("the process is called %q", name)
+	}
 	changed := func(change func(*Process)) Process {
 		p := other
 		change(&p)
@@ -43,6 +48,7 @@ func TestProcessGone(t *testing.T) {
 	}{
 		"this process":              {Self(), false},
 		"a process that runs":       {other, false},
+		"one with a strange name":   {processOf(t, strange.cmd.Process.Pid), false},
 		"one that was reaped":       {reaped, true},
 		"its number is another's":   {changed(func(p *Process) { p.Start = "1" }), true},
 		"another host":              {changed(func(p *Process) { p.BootID = "another"; p.PID = 1 << 30 }), false},

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -156,9 +157,11 @@ func readSlots(f *os.File) ([]string, error) {
 		return nil, err
 	}
 	data := make([]byte, info.Size())
-	if _, err := f.ReadAt(data, 0); err != nil {
+	n, err := f.ReadAt(data, 0)
+	if err != nil && !errors.Is(err, io.EOF) { // it is emptied for each new handler
 		return nil, err
 	}
+	data = data[:n]
 	var marks []string
 	for ; len(data) >= SlotSize; data = data[SlotSize:] {
 		if mark := strings.Trim(string(data[:SlotSize]), " \n\x00"); mark != "" {
