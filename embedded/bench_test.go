@@ -36,11 +36,15 @@ func BenchmarkIdle(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Stop()
+	defer func() {
+		if err := c.Stop(); err != nil {
+			b.Error(err)
+		}
+	}()
 	var used time.Duration
 	for b.Loop() {
 		before := cpuTime(b)
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		used += cpuTime(b) - before
 	}
 	b.ReportMetric(float64(used.Microseconds())/30/float64(b.N), "cpu-µs/s")

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 )
 
@@ -122,4 +124,30 @@ func waitFor(ctx context.Context, try func() error) error {
 		case <-retry.C:
 		}
 	}
+}
+
+// groups are the API groups of crds, with the versions that are served, the preferred first.
+func groups(crds []*apiextensionsv1.CustomResourceDefinition) []metav1.APIGroup {
+	var groups []metav1.APIGroup
+	for _, crd := range crds {
+		i := slices.IndexFunc(groups, func(g metav1.APIGroup) bool { return g.Name == crd.Spec.Group })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, metav1.APIGroup{Name: crd.Spec.Group})
+		}
+		g := &groups[i]
+		for _, v := range crd.Spec.Versions {
+			gv := metav1.GroupVersionForDiscovery{GroupVersion: crd.Spec.Group + "/" + v.Name, Version: v.Name}
+			if v.Served && !slices.Contains(g.Versions, gv) {
+				g.Versions = append(g.Versions, gv)
+			}
+		}
+		slices.SortFunc(g.Versions, func(a, b metav1.GroupVersionForDiscovery) int {
+			return version.CompareKubeAwareVersionStrings(b.Version, a.Version)
+		})
+		if len(g.Versions) > 0 {
+			g.PreferredVersion = g.Versions[0]
+		}
+	}
+	return groups
 }

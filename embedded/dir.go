@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,17 +94,17 @@ func makeBase(base string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	info, err := os.Lstat(base)
-	if err != nil {
-		return err
+	var st unix.Stat_t
+	if err := unix.Lstat(base, &st); err != nil {
+		return &fs.PathError{Op: "lstat", Path: base, Err: err}
 	}
-	switch st := info.Sys().(*syscall.Stat_t); {
-	case !info.IsDir():
+	switch mode := st.Mode & 0o777; {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("%s is not a folder: remove it, or set TMPDIR to another place", base)
 	case int(st.Uid) != os.Getuid():
 		return fmt.Errorf("%s belongs to another user (uid %d): set TMPDIR to another place", base, st.Uid)
-	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%s is open to other users (mode %#o): run chmod 700 on it", base, info.Mode().Perm())
+	case mode&0o077 != 0:
+		return fmt.Errorf("%s is open to other users (mode %#o): run chmod 700 on it", base, mode)
 	}
 	return nil
 }
@@ -213,7 +212,7 @@ var remoteFS = map[uint32]string{
 	unix.OCFS2_SUPER_MAGIC: "OCFS2",
 	unix.V9FS_MAGIC:        "9P",
 	unix.FUSE_SUPER_MAGIC:  "FUSE",
-	0x0BD00BD0:             "Lustre",
+	0x0BD00BD0:             "Lustre", //nolint:misspell // a file system
 	0x47504653:             "GPFS",
 	0x19830326:             "BeeGFS",
 	0xAAD7AAEA:             "PanFS",

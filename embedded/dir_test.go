@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,10 +14,8 @@ func TestDefaultBase(t *testing.T) {
 	long := "/" + strings.Repeat("long/", 20)
 	remote := func(remote ...string) func(string) error {
 		return func(dir string) error {
-			for _, r := range remote {
-				if dir == r {
-					return errors.New(dir + " is on NFS")
-				}
+			if slices.Contains(remote, dir) {
+				return errors.New(dir + " is on NFS")
 			}
 			return nil
 		}
@@ -59,7 +58,7 @@ func TestUsable(t *testing.T) {
 	if err := usable("/nonexistent"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a folder that does not exist: %v", err)
 	}
-	for magic, want := range map[uint32]string{0x6969: "NFS", 0x0BD00BD0: "Lustre", 0x47504653: "GPFS"} {
+	for magic, want := range map[uint32]string{0x6969: "NFS", 0x19830326: "BeeGFS", 0x47504653: "GPFS"} {
 		if got := remoteFS[magic]; got != want {
 			t.Errorf("file system %#x is %q, want %q", magic, got, want)
 		}

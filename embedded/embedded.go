@@ -60,7 +60,7 @@ func (c *ControlPlane) start(ctx context.Context, o Options) (err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	p, err := newPKI(l.ip())
+	p, err := newPKI(l.ip)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *ControlPlane) start(ctx context.Context, o Options) (err error) {
 	if c.store, err = startStore(ctx, c.dir); err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
-	if c.server, err = startServer(l, p, c.store.endpoint, c.config); err != nil {
+	if c.server, err = startServer(l, p, c.store.endpoint, c.config, groups(o.CRDs)); err != nil {
 		return err
 	}
 	return installCRDs(ctx, c.config, o.CRDs)

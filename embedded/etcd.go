@@ -48,8 +48,7 @@ func startStore(ctx context.Context, dir *runDir) (*store, error) {
 		return nil, err
 	}
 	if err := s.lead(ctx); err != nil {
-		s.close()
-		return nil, err
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }

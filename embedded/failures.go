@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -27,7 +28,7 @@ func (f *failures) logger() *zap.Logger {
 func (f *failures) Enabled(level zapcore.Level) bool { return level >= zapcore.PanicLevel }
 
 func (f *failures) With(fields []zapcore.Field) zapcore.Core {
-	return &failures{fields: append(f.fields[:len(f.fields):len(f.fields)], fields...), first: f.first}
+	return &failures{fields: slices.Concat(f.fields, fields), first: f.first}
 }
 
 func (f *failures) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -39,7 +40,7 @@ func (f *failures) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *za
 
 func (f *failures) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	err := errors.New(entry.Message)
-	for _, field := range append(f.fields[:len(f.fields):len(f.fields)], fields...) {
+	for _, field := range slices.Concat(f.fields, fields) {
 		if cause, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
 			err = fmt.Errorf("%s: %w", entry.Message, cause)
 		}

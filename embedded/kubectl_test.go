@@ -33,7 +33,7 @@ func TestKubectl(t *testing.T) {
 		{name: "apply", args: "apply -f -", stdin: fmt.Sprintf(errandYAML, "shop", "milk"), want: []string{"errand.test.tigerflow.dev/shop created"}},
 		{name: "apply again", args: "apply -f -", stdin: fmt.Sprintf(errandYAML, "shop", "milk"), want: []string{"shop unchanged"}},
 		{name: "apply what a rule forbids", args: "apply -f -", stdin: fmt.Sprintf(errandYAML, "shop", "bread"), fails: true, want: []string{"goal is immutable: make a new Errand"}},
-		{name: "apply an unknown field", args: "apply -f -", stdin: fmt.Sprintf(errandYAML, "post", "letter, gaol: x"), fails: true, want: []string{`unknown field "spec.gaol"`}},
+		{name: "apply an unknown field", args: "apply -f -", stdin: fmt.Sprintf(errandYAML, "post", "letter, gooal: x"), fails: true, want: []string{`unknown field "spec.gooal"`}},
 		{name: "server-side apply", args: "apply --server-side -f -", stdin: fmt.Sprintf(errandYAML, "post", "letter"), want: []string{"post serverside-applied"}},
 		{name: "diff", args: "diff -f -", stdin: fmt.Sprintf(errandYAML, "post", "letter")},
 		{name: "patch the status", args: "patch errand shop --subresource=status --type=merge -p " + strings.ReplaceAll(ready, " ", ""), want: []string{"shop patched"}},

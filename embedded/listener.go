@@ -11,6 +11,7 @@ import (
 // has not sent a request yet.
 type listener struct {
 	net.Listener
+	ip    net.IP
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 }
@@ -31,10 +32,8 @@ func listen(addr string) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: l, conns: map[net.Conn]struct{}{}}, nil
+	return &listener{Listener: l, ip: at.Addr().AsSlice(), conns: map[net.Conn]struct{}{}}, nil
 }
-
-func (l *listener) ip() net.IP { return l.Addr().(*net.TCPAddr).IP }
 
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()

@@ -73,7 +73,7 @@ func startPlane(t *testing.T) *ControlPlane {
 // stateDir is the path, yet to be made, of a folder for state; that of t.TempDir may be too long for a socket.
 func stateDir(t *testing.T) string {
 	t.Helper()
-	parent, err := os.MkdirTemp("", "tf")
+	parent, err := os.MkdirTemp("", "tf") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
 	extensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -49,9 +51,9 @@ type server struct {
 	err         error // valid once done is closed
 }
 
-// startServer begins to serve CRDs from the store; requests that come too early wait or fail with 503.
-// It owns the listener from here on.
-func startServer(l *listener, p *pki, store string, client *rest.Config) (*server, error) {
+// startServer begins to serve CRDs from the store; requests that come too early wait or fail with 503. The groups
+// are those of CRDs to come. It owns the listener from here on.
+func startServer(l *listener, p *pki, store string, client *rest.Config, groups []metav1.APIGroup) (*server, error) {
 	cfg, err := serverConfig(l, p, client)
 	if err != nil {
 		return nil, err
@@ -78,6 +80,9 @@ func startServer(l *listener, p *pki, store string, client *rest.Config) (*serve
 	built, err := complete.New(genericserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, err
+	}
+	for _, g := range groups { // the server itself lists them for clients with aggregated discovery only
+		built.GenericAPIServer.DiscoveryGroupManager.AddGroup(g)
 	}
 	prepared := built.GenericAPIServer.PrepareRun()
 	prepared.ShutdownTimeout = shutdownTimeout
@@ -131,7 +136,16 @@ func (s *server) handlerChain(api http.Handler, cfg *genericserver.Config) http.
 	chain := genericserver.DefaultBuildHandlerChain(api, cfg)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, err := cfg.RequestInfoResolver.NewRequestInfo(r)
-		if err == nil && !cfg.LongRunningFunc(r, info) {
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		// The server panics over these. Custom resources have no protobuf form.
+		if r.Header.Get("Content-Type") == runtime.ContentTypeProtobuf && info.APIGroup != apiextensionsv1.GroupName {
+			http.Error(w, "custom resources are sent as JSON or YAML", http.StatusUnsupportedMediaType)
+			return
+		}
+		if !cfg.LongRunningFunc(r, info) {
 			ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 			defer cancel()
 			defer context.AfterFunc(s.requests, cancel)()

@@ -110,7 +110,7 @@ func TestLogger(t *testing.T) {
 		verbose bool
 		want    string
 	}{
-		{false, "info a message {\"key\": \"value\"}\nerror failed {\"error\": \"cause\"}\n"},
+		{false, "error failed {\"error\": \"cause\"}\n"},
 		{true, "debug a detail\ninfo a message {\"key\": \"value\"}\nerror failed {\"error\": \"cause\"}\n"},
 	} {
 		var stderr bytes.Buffer
