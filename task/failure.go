@@ -27,8 +27,7 @@ func guard(f func() error) (failure *protocol.Failure) {
 
 func describe(err error) *protocol.Failure {
 	f := &protocol.Failure{Type: typeName(err), Message: err.Error()}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		f.Errno = int(errno)
 	}
 	// Errors that know where they were made print it with %+v.

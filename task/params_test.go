@@ -22,7 +22,7 @@ type everyKind struct {
 	Words   []string        `param:"words" default:"a,b"`
 	Numbers []int           `param:"numbers" default:""`
 	Pauses  []time.Duration `param:"pauses" default:"1s"`
-	private int
+	Ignored int
 }
 
 func defaults() everyKind {

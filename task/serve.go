@@ -37,7 +37,9 @@ func inherit() (*session, error) {
 			return nil, fmt.Errorf("%s is set but descriptors 3 to 5 are not open: only a worker starts a handler", protocol.EnvHandler)
 		}
 	}
-	os.Unsetenv(protocol.EnvHandler)
+	if err := os.Unsetenv(protocol.EnvHandler); err != nil {
+		return nil, err
+	}
 	// The worker asks by protocol. Caught instead of ignored, for children inherit what is ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
 	go exitWithWorker()
@@ -183,7 +185,7 @@ func (s *session) reply(appendTo func([]byte) []byte) error {
 
 // lost ends a conversation that cannot go on, and says why unless the worker simply went.
 func (s *session) lost(err error) int {
-	if err != io.EOF && !errors.Is(err, syscall.EPIPE) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintln(os.Stderr, "tigerflow handler:", err)
 	}
 	return 1

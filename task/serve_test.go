@@ -208,7 +208,7 @@ func TestServeConcurrently(t *testing.T) {
 
 func waitFor(t *testing.T, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !condition(); <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited 20 s in vain")
 		}
@@ -223,15 +223,23 @@ func TestServeFailsOutsideFiles(t *testing.T) {
 		stage   protocol.Stage
 		message string
 	}{
-		{"task by pointer", newInstance[*Echoing](), "", protocol.StageLoad,
-			"a task must be a struct type, not *task.Echoing: give Run a value receiver and name the struct in task.Main[…]()"},
-		{"Setup that would not be called", newInstance[oddSetup](), "", protocol.StageLoad,
-			"method Setup of oddSetup must be func(context.Context) error"},
-		{"Teardown that would not be called", newInstance[oddTeardown](), "", protocol.StageLoad,
-			"method Teardown of oddTeardown must be func(context.Context) error"},
+		{
+			"task by pointer", newInstance[*Echoing](), "", protocol.StageLoad,
+			"a task must be a struct type, not *task.Echoing: give Run a value receiver and name the struct in task.Main[…]()",
+		},
+		{
+			"Setup that would not be called", newInstance[oddSetup](), "", protocol.StageLoad,
+			"method Setup of oddSetup must be func(context.Context) error",
+		},
+		{
+			"Teardown that would not be called", newInstance[oddTeardown](), "", protocol.StageLoad,
+			"method Teardown of oddTeardown must be func(context.Context) error",
+		},
 		{"field of no use", newInstance[oddField](), "", protocol.StageLoad, "field F: a param cannot be a func()"},
-		{"unknown param", newInstance[Echoing](), `{"x": 1}`, protocol.StageParams,
-			`unknown param "x": known are fail_setup, fail_teardown`},
+		{
+			"unknown param", newInstance[Echoing](), `{"x": 1}`, protocol.StageParams,
+			`unknown param "x": known are fail_setup, fail_teardown`,
+		},
 		{"setup", newInstance[Echoing](), `{"fail_setup": true}`, protocol.StageSetup, "no model"},
 	}
 	for _, tt := range tests {

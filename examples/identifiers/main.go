@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -72,11 +73,10 @@ func (t Identifiers) count(r io.ByteReader) (map[string]int, error) {
 			counts[string(word)]++
 		}
 		word = word[:0]
-		switch err {
-		case nil:
-		case io.EOF:
+		if errors.Is(err, io.EOF) {
 			return counts, nil
-		default:
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

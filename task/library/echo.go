@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
 	"golang.org/x/text/transform"
@@ -22,12 +22,12 @@ type Echo struct {
 
 // Run copies one file.
 func (e Echo) Run(_ context.Context, input, output string) (err error) {
-	in, err := os.Open(input)
+	in, err := open(input, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(output, os.O_WRONLY|os.O_TRUNC, 0)
+	out, err := open(output, unix.O_WRONLY|unix.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ const firstRead = 64 << 10
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func (e Echo) copy(out io.Writer, in io.Reader) error {
-	pooled := buffers.Get().(*[]byte)
+	pooled, _ := buffers.Get().(*[]byte)
 	defer buffers.Put(pooled)
 	buf := append(slices.Grow((*pooled)[:0], len(e.Prefix)+firstRead+len(e.Suffix)), e.Prefix...)
 	*pooled = buf

@@ -152,7 +152,7 @@ func BenchmarkRaw(b *testing.B) {
 			b.Fatal(err)
 		}
 		n, err := in.Read(buf)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			b.Fatal(err)
 		}
 		in.Close()
@@ -171,7 +171,7 @@ func BenchmarkRaw(b *testing.B) {
 
 func benchFiles(b *testing.B) (input, output string) {
 	dir := b.TempDir()
-	if shm, err := os.MkdirTemp("/dev/shm", "tigerflow-bench-"); err == nil {
+	if shm, err := os.MkdirTemp("/dev/shm", "tigerflow-bench-"); err == nil { //nolint:usetesting // in memory, wherever TMPDIR is
 		b.Cleanup(func() { os.RemoveAll(shm) })
 		dir = shm
 	}

@@ -13,6 +13,9 @@ import (
 
 // AppendSetup adds a setup request. Params must hold valid JSON.
 func AppendSetup(dst []byte, s Setup) ([]byte, error) {
+	if s.Params == nil {
+		s.Params = map[string]json.RawMessage{} // an object in any case
+	}
 	b, err := json.Marshal(struct {
 		Op Op `json:"op"`
 		Setup

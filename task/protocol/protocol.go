@@ -51,6 +51,7 @@ const (
 // Stage says what a handler was doing when it failed outside a file.
 type Stage string
 
+// The stages, in their order.
 const (
 	StageLoad     Stage = "load"     // no module, no task in it, or several
 	StageParams   Stage = "params"   // unknown, missing or not convertible
@@ -148,6 +149,7 @@ func DecodeReply(line []byte) (Reply, error) {
 	switch r.Op {
 	case OpReady, OpFailed, OpDone, OpError, OpBye:
 		return r, nil
+	default:
+		return Reply{}, fmt.Errorf("unknown reply %q", r.Op)
 	}
-	return Reply{}, fmt.Errorf("unknown reply %q", r.Op)
 }

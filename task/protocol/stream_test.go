@@ -33,7 +33,7 @@ func TestReaderSplitsLines(t *testing.T) {
 					t.Fatalf("message %d: %d bytes, %v; want %d bytes", i, len(got), err, len(want))
 				}
 			}
-			if got, err := r.Next(); err != io.EOF {
+			if got, err := r.Next(); !errors.Is(err, io.EOF) {
 				t.Errorf("after the last: %.20q, %v; want io.EOF", got, err)
 			}
 		})

@@ -97,6 +97,8 @@ func (c *child) reap(process *os.Process) {
 // reapGroup waits for the killed rest of the group, but not long for what cannot be killed. Only a subreaper has
 // inherited it; for others this is ECHILD at once.
 func (c *child) reapGroup() {
+	retry := time.NewTicker(time.Millisecond)
+	defer retry.Stop()
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); {
 		pid, err := unix.Wait4(-c.pid, nil, unix.WNOHANG, nil)
 		switch {
@@ -104,7 +106,7 @@ func (c *child) reapGroup() {
 		case err != nil:
 			return
 		default:
-			time.Sleep(time.Millisecond)
+			<-retry.C
 		}
 	}
 }

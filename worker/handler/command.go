@@ -32,9 +32,8 @@ type commands struct {
 	sending sync.Mutex // of queue: Run sends, Close closes
 	closing bool
 
-	mu       sync.Mutex
-	running  map[*child]struct{}
-	isKilled bool
+	mu      sync.Mutex // of running, and of Kill against its growth
+	running map[*child]struct{}
 }
 
 func startCommands(c Config, env []string) (Handler, error) {
@@ -118,25 +117,28 @@ func (h *commands) runQueued() {
 			if !more {
 				return
 			}
-			result := h.run(r)
-			select {
-			case h.results <- result:
-			case <-h.killed:
+			result, ok := h.run(r)
+			if !ok {
 				return
 			}
+			deliver(h.results, result, h.killed)
 		}
 	}
 }
 
-// run runs one file. Faults on our side fail the file with the errno that tells the engine what to make of them.
-func (h *commands) run(r Request) Result {
-	result := Result{ID: r.ID}
+// run runs one file. Faults on our side fail the file with the errno that tells the engine what to make of them. It is
+// not ok if Kill came first: the end of the command means nothing then, and its mark stays.
+func (h *commands) run(r Request) (result Result, ok bool) {
+	result.ID = r.ID
 	if err := protocol.WriteMark(h.config.Current, r.Slot, r.Mark); err != nil {
 		result.Failure = startFailure(err)
-		return result
+		return result, true
 	}
 	start := time.Now()
 	e, stderr, done, err := h.execute(r)
+	if h.wasKilled() {
+		return result, false
+	}
 	result.Seconds = time.Since(start).Seconds()
 	_ = protocol.ClearMark(h.config.Current, r.Slot)
 	e.LastLines = stderr
@@ -148,16 +150,14 @@ func (h *commands) run(r Request) Result {
 		failure := setupFailure(setup, done, e)
 		result.Failure, result.ExitCode = &failure, e.Code
 	case e.Code != 0:
-		result.Failure, result.ExitCode = e.failure(), e.Code
+		result.Failure, result.ExitCode, result.Crashed = e.failure(), e.Code, e.Signal != 0
 	}
-	result.Crashed = e.Signal != 0
-	return result
+	return result, true
 }
 
 func startFailure(err error) *protocol.Failure {
 	f := &protocol.Failure{Type: "StartError", Message: err.Error()}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		f.Errno = int(errno)
 	}
 	return f
@@ -218,7 +218,7 @@ func (h *commands) track(c *child) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running[c] = struct{}{}
-	if h.isKilled {
+	if h.wasKilled() {
 		c.kill()
 	}
 }
@@ -238,10 +238,8 @@ func (h *commands) Run(r Request) error {
 	if h.closing {
 		return ErrEnded
 	}
-	select {
-	case <-h.killed:
+	if h.wasKilled() {
 		return ErrEnded
-	default:
 	}
 	select {
 	case h.queue <- r:
@@ -263,21 +261,27 @@ func (h *commands) Close(ctx context.Context) error {
 	}
 	h.sending.Unlock()
 	<-h.ended
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.isKilled && ctx.Err() != nil {
+	if h.wasKilled() {
 		return ctx.Err()
 	}
 	return nil
 }
 
+func (h *commands) wasKilled() bool {
+	select {
+	case <-h.killed:
+		return true
+	default:
+		return false
+	}
+}
+
 func (h *commands) Kill() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.isKilled {
+	if h.wasKilled() {
 		return
 	}
-	h.isKilled = true
 	close(h.killed)
 	for c := range h.running {
 		c.kill()

@@ -68,8 +68,7 @@ type Handler interface {
 	// kills instead. The error is a *SetupError of stage teardown, the context's, or an end before the teardown.
 	Close(ctx context.Context) error
 
-	// Kill ends user code and its process group at once. Results that were not received yet may be lost. It may be
-	// called at any time and again.
+	// Kill ends user code and its process group at once; no file fails by it. It may be called at any time and again.
 	Kill()
 
 	// Exit says how the process ended. It may be called when Results is closed. Commands leave it zero.

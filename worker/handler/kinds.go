@@ -77,21 +77,3 @@ func joinPath(first, rest string) string {
 	}
 	return first + string(os.PathListSeparator) + rest
 }
-
-// diedEarly says why a process ended without having said that it is ready.
-func (p program) diedEarly(setup []string, steps *os.File, e Exit) error {
-	if len(setup) > 0 {
-		if done := stepsDone(steps); done < len(setup) {
-			return &SetupError{Stage: protocol.StageSetup, Failure: setupFailure(setup, done, e)}
-		}
-		switch e.Code {
-		case 126:
-			return p.startError(os.ErrPermission)
-		case 127:
-			return p.startError(errNotInPath)
-		}
-	}
-	f := e.failure()
-	f.Message = "the handler ended before it was ready: " + f.Message
-	return &SetupError{Stage: protocol.StageSetup, Failure: *f}
-}

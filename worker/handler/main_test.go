@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 			serve, _ := library.Lookup(os.Args[2])
 			os.Exit(serve())
 		case "program":
-			os.Exit(programs[os.Args[2]]())
+			os.Exit(programs()[os.Args[2]]())
 		}
 	}
 	// As a worker does, so that the rest of a killed group is ours to wait for.
@@ -45,30 +47,53 @@ func TestMain(m *testing.M) {
 // self is the test binary, whatever folder it runs in.
 var self, _ = os.Executable()
 
-var programs = map[string]func() int{
-	"task": task.Serve[scripted],
-	// Programs that are no proper handlers.
-	"exits":      func() int { fmt.Println("leaving"); return 3 },
-	"mute":       func() int { waitForKill(); return 0 },
-	"babbles":    func() int { reply(`Hello`); waitForKill(); return 0 },
-	"presumes":   func() int { reply(`{"op":"ready"}`, `{"op":"done","id":99,"seconds":1.0}`); waitForKill(); return 0 },
-	"leaves":     func() int { reply(`{"op":"ready"}`, `{"op":"bye"}`); waitForKill(); return 0 },
-	"unplugs":    func() int { reply(`{"op":"ready"}`); unix.Close(protocol.ReplyFD); waitForKill(); return 0 },
-	"wrong word": func() int { reply(`{"op":"bye"}`); waitForKill(); return 0 },
-	"deaf": func() int {
-		signal.Ignore(syscall.SIGTERM)
-		reply(`{"op":"ready"}`)
-		waitForKill()
-		return 0
-	},
-	"lingers": func() int { // a daemon of its holds the pipes
-		spawn("setsid", "sleep", "1000")
-		reply(`{"op":"ready"}`)
-		return 7
-	},
+func programs() map[string]func() int {
+	return map[string]func() int{
+		"task": task.Serve[scripted],
+		// Programs that are no proper handlers.
+		"exits":      func() int { fmt.Println("leaving"); return 3 },
+		"mute":       func() int { waitForKill(); return 0 },
+		"babbles":    func() int { reply(`Hello`); waitForKill(); return 0 },
+		"presumes":   func() int { reply(`{"op":"ready"}`, `{"op":"done","id":99,"seconds":1.0}`); waitForKill(); return 0 },
+		"leaves":     func() int { reply(`{"op":"ready"}`, `{"op":"bye"}`); waitForKill(); return 0 },
+		"unplugs":    func() int { reply(`{"op":"ready"}`); unix.Close(protocol.ReplyFD); waitForKill(); return 0 },
+		"wrong word": func() int { reply(`{"op":"bye"}`); waitForKill(); return 0 },
+		"deaf": func() int {
+			signal.Ignore(syscall.SIGTERM)
+			reply(`{"op":"ready"}`)
+			waitForKill()
+			return 0
+		},
+		"lingers": func() int { // a daemon of its holds the pipes
+			daemon()
+			reply(`{"op":"ready"}`)
+			return 7
+		},
+		"worker": func() int { // tells of its handler and waits to be killed
+			dir := os.Args[3]
+			log, err := os.Create(filepath.Join(dir, "log"))
+			if err != nil {
+				return 1
+			}
+			h, err := Start(context.Background(), Config{
+				Spec: &spool.Spec{WorkDir: spool.Name(dir), Handler: theProgram("deaf")}, Log: log, Current: log,
+			})
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			fmt.Println(h.(*served).child.pid)
+			waitForKill()
+			return 0
+		},
+	}
 }
 
-func waitForKill() { time.Sleep(time.Hour) }
+func waitForKill() {
+	for {
+		_ = unix.Pause() // the runtime's own signals end it
+	}
+}
 
 func reply(lines ...string) {
 	for _, line := range lines {
@@ -78,18 +103,19 @@ func reply(lines ...string) {
 	}
 }
 
-// spawn starts a child that keeps every descriptor of the handler.
-func spawn(name string, args ...string) int {
-	cmd := exec.Command(name, args...)
+// daemon starts a child in a session of its own that keeps every descriptor of the handler, and logs its number.
+func daemon() {
+	cmd := exec.Command("sleep", "1000")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	for fd := protocol.RequestFD; fd <= protocol.BlameFD; fd++ {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(fd), "inherited"))
 	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	return cmd.Process.Pid
+	fmt.Println(cmd.Process.Pid)
 }
 
 // scripted does to a file what its content says.
@@ -196,7 +222,7 @@ func (f *fixture) start() Handler {
 	}
 	f.Cleanup(func() {
 		h.Kill()
-		for range h.Results() { //nolint:revive // drained to its end
+		for range h.Results() {
 		}
 	})
 	return h
@@ -254,6 +280,36 @@ func (f *fixture) result(h Handler) Result {
 	panic("unreachable")
 }
 
+// expectDone takes the next result, which must be that of r with this output.
+func (f *fixture) expectDone(h Handler, r Request, output string) {
+	f.Helper()
+	got := f.result(h)
+	if got.ID != r.ID || got.Failure != nil || got.Seconds < 0 || got.Crashed || got.ExitCode != 0 {
+		f.Errorf("result %+v %+v, want success of file %d", got, got.Failure, r.ID)
+	}
+	if content := f.read(r.Output); content != output {
+		f.Errorf("output %q, want %q", content, output)
+	}
+}
+
+// expectFailure takes the next result, which must be a failure of r.
+func (f *fixture) expectFailure(h Handler, r Request, kind, message string) *protocol.Failure {
+	f.Helper()
+	got := f.result(h)
+	if got.ID != r.ID || got.Failure == nil || got.Failure.Type != kind || !strings.Contains(got.Failure.Message, message) {
+		f.Fatalf("result %+v %+v, want %s: %s of file %d", got, got.Failure, kind, message, r.ID)
+	}
+	return got.Failure
+}
+
+func (f *fixture) expectMarks(want ...string) {
+	f.Helper()
+	got := slices.Collect(maps.Values(protocol.ReadMarks([]byte(f.read("current")))))
+	if !slices.Equal(got, want) {
+		f.Errorf("marks %q, want %q", got, want)
+	}
+}
+
 func (f *fixture) expectEnd(h Handler) Exit {
 	f.Helper()
 	select {
@@ -288,7 +344,7 @@ func (f *fixture) close(h Handler) error {
 
 func (f *fixture) waitFor(what string, condition func() bool) {
 	f.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !condition(); <-time.After(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			f.Fatalf("waited 30 s for %s", what)
 		}
@@ -309,7 +365,7 @@ func childOf(t *testing.T) int {
 		if err != nil {
 			continue // the thread ended
 		}
-		for _, pid := range strings.Fields(string(content)) {
+		for pid := range strings.FieldsSeq(string(content)) {
 			if stat, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
 				n, _ := strconv.Atoi(pid)
 				return n

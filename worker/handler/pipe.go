@@ -49,7 +49,7 @@ func (p *pipes) close() {
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close()
+		_ = f.Close()
 	}
 }
 

@@ -76,8 +76,7 @@ func (p program) startError(err error) error {
 			return err
 		}
 	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err // the path is in p.what
 	}
 	return &StartError{What: p.what, Err: err, Mend: p.mend}

@@ -50,7 +50,7 @@ func ahead(concurrency int) int { return 2*concurrency + 64 }
 func (h *served) bury() {
 	<-h.child.dead
 	h.stream.died()
-	h.requests.Close()
+	_ = h.requests.Close()
 }
 
 // awaitEnd waits for the end of a handler with which there is no more to talk, and makes it end unless it is about to.
@@ -84,7 +84,7 @@ func (h *served) receive() {
 		h.exit.Err = err
 		h.parted = fmt.Errorf("%w: %w", errNoTeardown, err)
 	}
-	h.stream.f.Close()
+	_ = h.stream.f.Close()
 	close(h.results)
 	close(h.ended)
 }
@@ -132,12 +132,22 @@ func (h *served) deliver(r protocol.Reply) error {
 	if r.Op == protocol.OpError {
 		result.Failure = &r.Failure
 	}
-	select {
-	case h.results <- result:
-	case <-h.killed:
-	}
+	deliver(h.results, result, h.killed)
 	h.tearDownIfIdle()
 	return nil
+}
+
+// deliver passes a result on. After Kill that is only done where there is room, for nobody may receive any more.
+func deliver(results chan<- Result, r Result, killed <-chan struct{}) {
+	select {
+	case results <- r:
+		return
+	default:
+	}
+	select {
+	case results <- r:
+	case <-killed:
+	}
 }
 
 // tearDownIfIdle asks for teardown, once, when the handler is closing and nothing is in flight.

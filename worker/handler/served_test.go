@@ -28,18 +28,10 @@ func TestServedRunsFilesInOrder(t *testing.T) {
 		sent = append(sent, f.run(h, content))
 	}
 	for i, r := range sent {
-		got := f.result(h)
-		if got.ID != r.ID || got.Seconds < 0 || got.Crashed || got.ExitCode != 0 {
-			t.Fatalf("result %d is %+v", i, got)
-		}
 		if i%10 == 3 {
-			if got.Failure == nil || got.Failure.Message != fmt.Sprintf("number %d", i) {
-				t.Errorf("result %d is %+v, want a failure", i, got)
-			}
-			continue
-		}
-		if content := f.read(r.Output); got.Failure != nil || content != strconv.Itoa(i) {
-			t.Errorf("result %d is %+v with output %q", i, got, content)
+			f.expectFailure(h, r, "error", fmt.Sprintf("number %d", i))
+		} else {
+			f.expectDone(h, r, strconv.Itoa(i))
 		}
 	}
 	if err := f.close(h); err != nil {
@@ -63,10 +55,7 @@ func TestServedEnvironmentAndLog(t *testing.T) {
 		"TIGERFLOW_TASK": "Scripted", "TIGERFLOW_WORKER": "key.0.r1", "TIGERFLOW_EPOCH": "4", "TIGERFLOW_HANDLER": "",
 		"TIGERFLOW_LIFELINE": "", "FROM_WORKER": "worker", "FROM_SPEC": "a b",
 	} {
-		r := f.run(h, "env "+name)
-		if got := f.result(h); got.Failure != nil || f.read(r.Output) != want {
-			t.Errorf("%s is %q (%+v), want %q", name, f.read(r.Output), got.Failure, want)
-		}
+		f.expectDone(h, f.run(h, "env "+name), want)
 	}
 	f.run(h, "print {\"op\":\"done\",\"id\":99}")
 	if got := f.result(h); got.Failure != nil {
@@ -144,17 +133,13 @@ func TestServedCrashes(t *testing.T) {
 			h := f.start()
 			first := f.run(h, "write a")
 			crashing := f.run(h, tt.script)
-			f.run(h, "write b")
-			if got := f.result(h); got.ID != first.ID || got.Failure != nil {
-				t.Errorf("first result %+v", got)
-			}
+			_ = h.Run(f.request("behind", "write b")) // it may be dead by now
+			f.expectDone(h, first, "a")
 			e := f.expectEnd(h)
 			if e.Code != tt.want.Code || e.Signal != tt.want.Signal || e.Err != nil || !slices.Equal(e.LastLines, tt.want.LastLines) {
 				t.Errorf("exit %+v, want %+v", e, tt.want)
 			}
-			if marks := protocol.ReadMarks([]byte(f.read("current"))); len(marks) != 1 || marks[0] != crashing.Mark {
-				t.Errorf("marks %v, want %q", marks, crashing.Mark)
-			}
+			f.expectMarks(crashing.Mark)
 			if err := h.Run(f.request("late", "")); !errors.Is(err, ErrEnded) {
 				t.Errorf("a dead handler took a file: %v", err)
 			}
@@ -192,8 +177,13 @@ func TestServedClosesItsReplies(t *testing.T) {
 func TestServedEndsBesideADaemon(t *testing.T) {
 	f := setUp(t, theProgram("lingers"))
 	h := f.start()
-	if e := f.expectEnd(h); e.Code != 7 || e.Err != nil {
-		t.Errorf("exit %+v, want status 7", e)
+	e := f.expectEnd(h)
+	if e.Code != 7 || e.Err != nil || len(e.LastLines) != 1 {
+		t.Fatalf("exit %+v, want status 7", e)
+	}
+	daemon, err := strconv.Atoi(e.LastLines[0])
+	if err != nil || syscall.Kill(daemon, syscall.SIGKILL) != nil {
+		t.Errorf("the daemon %q is gone", e.LastLines[0])
 	}
 	if err := h.Run(f.request("late", "")); !errors.Is(err, ErrEnded) {
 		t.Errorf("a dead handler took a file: %v", err)
@@ -207,9 +197,7 @@ func TestServedTeardown(t *testing.T) {
 	last := f.run(h, "write z")
 	closed := make(chan error, 1)
 	go func() { closed <- f.close(h) }()
-	if got := f.result(h); got.ID != last.ID || got.Failure != nil {
-		t.Errorf("closing lost the file in flight: %+v", got)
-	}
+	f.expectDone(h, last, "z")
 	f.expectEnd(h)
 	if err := <-closed; err != nil {
 		t.Error(err)
@@ -321,10 +309,7 @@ func TestBuiltin(t *testing.T) {
 	f := setUp(t, spool.Handler{Builtin: "echo"})
 	f.config.Spec.Params = map[string]json.RawMessage{"uppercase": json.RawMessage("true")}
 	h := f.start()
-	r := f.run(h, "text")
-	if got := f.result(h); got.Failure != nil || f.read(r.Output) != "TEXT" {
-		t.Errorf("result %+v, output %q", got, f.read(r.Output))
-	}
+	f.expectDone(h, f.run(h, "text"), "TEXT")
 	f.config.Spec.Handler.Builtin = "ecco"
 	if err := f.startError(); err.Error() != `load failed: TaskError: unknown builtin "ecco": known are echo` {
 		t.Error(err)

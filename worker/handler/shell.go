@@ -78,16 +78,18 @@ func (q *quotes) top() byte {
 func (q *quotes) push(c byte) { q.open = append(q.open, c) }
 func (q *quotes) pop()        { q.open = q.open[:len(q.open)-1] }
 
-// next takes in the next character, or an escaped pair of them, and returns its length.
+// ends is the character that closes what another opened.
+var ends = map[byte]byte{'\'': '\'', '"': '"', '(': ')', '#': '\n'}
+
+// next takes in the next character, or a pair that belongs together, and returns its length.
 func (q *quotes) next(s string) int {
-	c, top := s[0], q.top()
-	inner := q.inner
+	c, top, inner := s[0], q.top(), q.inner
 	q.inner = !strings.ContainsRune(" \t\n;&|(", rune(c))
+	literal := top == '\'' || top == '#'
 	switch {
-	case top == '\'' || top == '#':
-		if c == '\'' && top == c || c == '\n' && top == '#' {
-			q.pop()
-		}
+	case top != 0 && c == ends[top]:
+		q.pop()
+	case literal:
 	case c == '\\' && len(s) > 1:
 		return 2
 	case strings.HasPrefix(s, "$("):
@@ -95,13 +97,8 @@ func (q *quotes) next(s string) int {
 		q.inner = false
 		return 2
 	case top == '"':
-		if c == '"' {
-			q.pop()
-		}
-	case c == '\'' || c == '"' || c == '(' || c == '#' && !inner:
+	case strings.ContainsRune(`'"(`, rune(c)), c == '#' && !inner:
 		q.push(c)
-	case c == ')' && top == '(':
-		q.pop()
 	}
 	return 1
 }

@@ -1,8 +1,10 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -26,25 +28,43 @@ func startServed(ctx context.Context, c Config, env []string) (Handler, error) {
 	}
 	h, steps, err := launchServed(ctx, c, launch{argv: argv, env: env, dir: string(c.Spec.WorkDir)})
 	if err != nil {
-		return nil, p.startError(err)
+		return nil, cmp.Or(ctx.Err(), p.startError(err))
 	}
 	defer steps.Close()
 	stop := context.AfterFunc(ctx, h.Kill)
-	defer stop()
-	if err := h.prepare(setup); err != nil {
+	err = h.prepare(setup)
+	if !stop() && err == nil {
+		err = ctx.Err() // it is ready, but being killed
+	}
+	if err != nil {
 		h.awaitEnd(err)
-		h.stream.f.Close()
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case errors.Is(err, io.EOF):
-			return nil, p.diedEarly(c.Spec.SetupCommands, steps, h.exit)
-		default:
-			return nil, err
-		}
+		_ = h.stream.f.Close()
+		return nil, h.whyNotReady(ctx, err, p, stepsDone(steps), c.Spec.SetupCommands)
 	}
 	go h.receive()
 	return h, nil
+}
+
+// whyNotReady explains a handler that ended, or was ended because of err, before it was ready.
+func (h *served) whyNotReady(ctx context.Context, err error, p program, setupDone int, setup []string) error {
+	_, told := errors.AsType[*SetupError](err)
+	switch {
+	case told:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !errors.Is(err, io.EOF):
+		return setupError(protocol.StageLoad, "ProtocolError", "%v", err)
+	case setupDone < len(setup):
+		return &SetupError{Stage: protocol.StageSetup, Failure: setupFailure(setup, setupDone, h.exit)}
+	case len(setup) > 0 && h.exit.Code == 126: // as shells report what they cannot exec
+		return p.startError(os.ErrPermission)
+	case len(setup) > 0 && h.exit.Code == 127:
+		return p.startError(errNotInPath)
+	}
+	f := h.exit.failure()
+	f.Message = "the handler ended before it was ready: " + f.Message
+	return &SetupError{Stage: protocol.StageSetup, Failure: *f}
 }
 
 // launchServed starts the process with the descriptors of the protocol, and with the pipe of the setup commands' steps.
@@ -95,22 +115,21 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 	return h, steps, nil
 }
 
-// prepare has the handler set up the task. The error is io.EOF if it ended without a word, else a *SetupError.
+// prepare has the handler set up the task. The error is a *SetupError if the handler tells of one, io.EOF if it ended
+// without a word, and any other if it broke the protocol.
 func (h *served) prepare(setup []byte) error {
 	if _, err := h.requests.Write(setup); err != nil {
 		return io.EOF // it closed its end
 	}
 	r, err := h.next()
 	switch {
-	case errors.Is(err, io.EOF):
-		return err
 	case err != nil:
-		return setupError(protocol.StageLoad, "ProtocolError", "%v", err)
+		return err
 	case r.Op == protocol.OpReady:
 		return nil
 	case r.Op == protocol.OpFailed:
 		return &SetupError{Stage: r.Stage, Failure: r.Failure}
 	default:
-		return setupError(protocol.StageLoad, "ProtocolError", "the handler answered setup with %s", r.Op)
+		return fmt.Errorf("the handler answered setup with %s", r.Op)
 	}
 }
