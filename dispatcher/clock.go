@@ -16,13 +16,13 @@ type fsClock struct {
 
 func (c *fsClock) set(at, read time.Time) { c.at, c.read = at, read }
 
-// now is the present time on the device of info; false if it cannot be known.
-func (c *fsClock) now(info fs.FileInfo, local bool) (time.Time, bool) {
+// on is what the clock of the device of info shows at a time of ours; false if it cannot be known.
+func (c *fsClock) on(info fs.FileInfo, local bool, now time.Time) (time.Time, bool) {
 	switch stat, ok := info.Sys().(*syscall.Stat_t); {
 	case ok && uint64(stat.Dev) == c.device && !c.at.IsZero():
-		return c.at.Add(time.Since(c.read)), true
+		return c.at.Add(now.Sub(c.read)), true
 	case local:
-		return time.Now(), true
+		return now, true
 	}
 	return time.Time{}, false
 }

@@ -16,6 +16,7 @@ import (
 const (
 	listChunk = 4096 // names read at once; between chunks the first ones are fed already
 	listEvery = 5 * time.Minute
+	listRest  = 10 // a large folder in which much happens is listed for an eleventh of the time at most
 )
 
 // discovery is what is known of the input folder.
@@ -24,9 +25,10 @@ type discovery struct {
 	local     bool
 	mtime     time.Time     // of the folder, before the last listing
 	listed    time.Time     // when the last listing began, by our clock
-	took      time.Duration // of the last listing
+	took      time.Duration // of the last listing, without what was done with the names
 	sure      bool          // the folder's mtime was old enough at that time to be trusted
-	settleAt  time.Time     // when an unsettled file is to be looked at again
+	complete  bool          // nothing has come since the last listing, by a look in this round
+	settleAt  time.Time     // when an unsettled file, or the folder, is to be looked at again
 	unsettled map[spool.Name]look
 	err       error               // why the folder cannot be listed
 	found     map[string]struct{} // output folder at start: outputs and error files that no ledger knows of
@@ -39,70 +41,93 @@ type look struct {
 	at    time.Time
 }
 
+// stale has the folder listed again.
+func (in *discovery) stale() { in.mtime, in.sure, in.complete = time.Time{}, false, false }
+
 // discover finds new inputs. The folder is not listed while nothing can have changed in it: its mtime is the same, and
 // was old already when the last listing began, for a clock that ticks coarsely gives two changes the same time.
 func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 	in := &d.inputs
 	d.settle(now)
+	in.complete = false
 	info, err := os.Stat(string(d.spec.InputDir))
 	if err != nil {
 		in.err = err
 		return nil
 	}
-	if in.err == nil && now.Sub(in.listed) < 10*in.took { // a large folder in which much happens
-		in.settleAt = soonest(in.settleAt, in.listed.Add(10*in.took))
+	if in.err != nil || in.listed.IsZero() {
+		d.wake.Add(string(d.spec.InputDir)) // a folder that has come back is not the one that was watched
+		in.local = isLocal(string(d.spec.InputDir))
+		in.stale()
+		in.err = nil
+	}
+	clock, known := in.clock.on(info, in.local, now)
+	young := d.cfg.Settle - clock.Sub(info.ModTime()) // positive until the mtime can be trusted
+	unchanged := info.ModTime().Equal(in.mtime)
+	switch rested := in.listed.Add(listRest * in.took); {
+	case unchanged && in.sure && now.Sub(in.listed) < listEvery:
+		in.complete = true
+		return nil
+	case now.Before(rested):
+		in.settleAt = soonest(in.settleAt, rested)
+		return nil
+	case unchanged && known && young > 0:
+		in.settleAt = soonest(in.settleAt, now.Add(young))
 		return nil
 	}
-	if in.err == nil && in.sure && info.ModTime().Equal(in.mtime) && now.Sub(in.listed) < listEvery {
-		return nil
-	}
-	in.local = isLocal(string(d.spec.InputDir))
-	clock, known := in.clock.now(info, in.local)
-	in.mtime, in.listed = info.ModTime(), now
-	in.sure = known && clock.Sub(info.ModTime()) >= d.cfg.Settle
-	if !in.sure && d.quiet > 0 && known { // look again when it is old enough
-		in.settleAt = soonest(in.settleAt, now.Add(d.cfg.Settle))
-	}
-	in.err = d.list(ctx)
-	in.took = time.Since(now)
-	in.found = nil
-	return ctx.Err()
-}
-
-// list reads the folder and takes up what is new.
-func (d *Dispatcher) list(ctx context.Context) error {
-	dir, err := os.Open(string(d.spec.InputDir))
-	if err != nil {
+	in.mtime, in.listed, in.sure = info.ModTime(), now, known && young <= 0
+	if in.err, err = d.list(ctx, now); err != nil || in.err != nil {
+		in.stale() // only a part is known
 		return err
 	}
-	defer dir.Close()
-	for ctx.Err() == nil {
-		entries, err := dir.ReadDir(listChunk)
-		for _, entry := range entries {
-			d.see(entry)
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("listing %s: %w", d.spec.InputDir, err)
-		}
-		if err := d.feed(ctx, time.Now()); err != nil {
-			d.log.Debug("feeding while listing", "error", err) // the round's own feed says it
-		}
+	in.found = nil
+	in.complete = in.sure || !known
+	if known && !in.sure {
+		in.settleAt = soonest(in.settleAt, now.Add(young))
 	}
 	return nil
 }
 
+// list reads the folder and takes up what is new. unread is why the folder cannot be read.
+func (d *Dispatcher) list(ctx context.Context, now time.Time) (unread, err error) {
+	began := time.Now()
+	d.inputs.took = 0
+	dir, err := os.Open(string(d.spec.InputDir))
+	if err != nil {
+		return err, nil
+	}
+	defer dir.Close()
+	for {
+		asked := time.Now()
+		entries, err := dir.ReadDir(listChunk)
+		d.inputs.took += time.Since(asked)
+		for _, entry := range entries {
+			d.see(entry, now.Add(time.Since(began)))
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
+		if err != nil {
+			return fmt.Errorf("listing %s: %w", d.spec.InputDir, err), nil
+		}
+		if err := errors.Join(ctx.Err(), d.keep(now.Add(time.Since(began)))); err != nil {
+			return nil, err
+		}
+		if err := d.feed(ctx, now); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // see takes up one entry of the input folder.
-func (d *Dispatcher) see(entry fs.DirEntry) {
+func (d *Dispatcher) see(entry fs.DirEntry, now time.Time) {
 	stem, ok := spool.MatchInput(entry.Name(), d.spec.InputExt)
 	name := spool.Name(entry.Name())
 	if _, known := d.at[name]; !ok || known || !(entry.Type().IsRegular() || entry.Type()&fs.ModeSymlink != 0) {
 		return
 	}
 	if !d.adopt(name, stem) {
-		d.look(name, time.Now())
+		d.look(name, now)
 	}
 }
 
@@ -131,7 +156,7 @@ func (d *Dispatcher) look(name spool.Name, now time.Time) {
 		delete(in.unsettled, name)
 		return
 	}
-	if clock, ok := in.clock.now(info, in.local); ok && clock.Sub(info.ModTime()) >= d.cfg.Settle {
+	if clock, ok := in.clock.on(info, in.local, now); ok && clock.Sub(info.ModTime()) >= d.cfg.Settle {
 		delete(in.unsettled, name)
 		d.move(name, placeWaiting)
 		return
@@ -155,8 +180,12 @@ func (d *Dispatcher) settle(now time.Time) {
 		return
 	}
 	in.settleAt = time.Time{}
-	for name := range in.unsettled {
-		d.look(name, now)
+	for name, was := range in.unsettled {
+		if due := was.at.Add(d.cfg.Settle); now.Before(due) {
+			in.settleAt = soonest(in.settleAt, due)
+		} else {
+			d.look(name, now)
+		}
 	}
 }
 

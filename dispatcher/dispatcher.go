@@ -84,7 +84,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.recover(ctx); err != nil {
 		return err
 	}
-	d.wake.Add(string(d.spec.InputDir))
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -125,8 +124,10 @@ func (d *Dispatcher) round(ctx context.Context, now time.Time) (time.Time, error
 	before := *d.snapshot.Load()
 	err := d.work(ctx, now)
 	switch {
-	case errors.Is(err, spool.ErrSuperseded), ctx.Err() != nil:
+	case errors.Is(err, spool.ErrSuperseded):
 		return now, err
+	case ctx.Err() != nil: // Run ends in good order
+		return now, nil
 	case err != nil:
 		if d.storage == nil || d.storage.Message != err.Error() {
 			d.log.Warn("waiting for the storage", "error", err)
@@ -150,20 +151,27 @@ func (d *Dispatcher) round(ctx context.Context, now time.Time) (time.Time, error
 // work is one round: fold, recover, discover, feed. It stops at the first thing that the storage refuses and goes on
 // from there in the next round.
 func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
-	if err := d.lock.Check(); err != nil {
+	if err := d.keep(now); err != nil {
 		return err
 	}
-	if !now.Before(d.renewAt) {
-		if err := d.renew(now); err != nil {
-			return err
-		}
-	}
-	for _, step := range []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.discover, d.audit, d.feed, d.save} {
+	for _, step := range d.steps() {
 		if err := step(ctx, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (d *Dispatcher) steps() []func(context.Context, time.Time) error {
+	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.discover, d.audit, d.feed, d.save}
+}
+
+// keep sees to it that the right to write is still there, and is seen to be used. Steps that may take long call it, too.
+func (d *Dispatcher) keep(now time.Time) error {
+	if err := d.lock.Check(); err != nil || now.Before(d.renewAt) {
+		return err
+	}
+	return d.renew(now)
 }
 
 // renew shows that the dispatcher lives, and reads the file system's clock by the way.
@@ -202,7 +210,7 @@ func (d *Dispatcher) save(_ context.Context, now time.Time) error {
 // nextTime is when the next round is due if no hint comes.
 func (d *Dispatcher) nextTime(now time.Time) time.Time {
 	next := now.Add(min(pollFirst<<min(d.quiet, 10), pollLast))
-	for _, t := range []time.Time{d.renewAt, d.due(now), d.inputs.settleAt} {
+	for _, t := range []time.Time{d.renewAt, d.dueAt, d.inputs.settleAt} {
 		if t.After(now) && t.Before(next) {
 			next = t
 		}

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -28,6 +29,9 @@ func (d *Dispatcher) judge(context.Context, time.Time) error {
 		return err
 	}
 	for len(d.verdicts) > 0 {
+		if err := d.keep(time.Now()); err != nil {
+			return err
+		}
 		if err := d.giveUp(d.verdicts[0]); err != nil {
 			return err
 		}
@@ -65,22 +69,28 @@ func (d *Dispatcher) giveUp(name spool.Name) error {
 
 // feed keeps the queue a little ahead of the workers. It is kept short so that batches can follow what is learnt of the
 // files, and so that what comes first is begun first.
-func (d *Dispatcher) feed(context.Context, time.Time) error {
+func (d *Dispatcher) feed(_ context.Context, now time.Time) error {
 	d.queuedFiles = 0
 	if d.waiting == 0 && d.inBatches == 0 {
 		return nil
+	}
+	d.due(now)
+	if err := d.lock.Flush(); err != nil { // why a file is fed again stands in the ledger before it is
+		return err
 	}
 	ids, err := d.spool.Queue()
 	if err != nil {
 		return err
 	}
+	queued := 0
 	for _, id := range ids {
-		if b := d.byID[id]; b != nil {
+		if b := d.byID[id]; b != nil { // else a zombie fed it
 			d.queuedFiles += int64(b.left)
+			queued++
 		}
 	}
 	live := max(1, d.live())
-	for queued := len(ids); queued < batchAhead*live+1; queued++ {
+	for ; queued < batchAhead*live+1; queued++ {
 		files, alone := d.take(d.batchSize(live))
 		if len(files) == 0 {
 			return nil
@@ -166,9 +176,6 @@ func (d *Dispatcher) findLost() error {
 		}
 		files := d.rest(b)
 		d.log.Warn("a batch was lost", "batch", id.String(), "files", len(files))
-		if err := d.append(spool.Entry{Kind: spool.EntryRequeued, Back: files, Reason: "batch lost"}); err != nil {
-			return err
-		}
 		for _, f := range files {
 			d.move(f, placeWaiting)
 		}
@@ -183,12 +190,22 @@ func (d *Dispatcher) listOutputs() (map[string]struct{}, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	found := make(map[string]struct{}, len(names))
-	for _, n := range names {
-		found[n] = struct{}{}
+	found := map[string]struct{}{}
+	for {
+		names, err := dir.Readdirnames(listChunk)
+		for _, n := range names {
+			found[n] = struct{}{}
+		}
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err == nil {
+			err = d.keep(time.Now())
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return found, err
 }
 
 func isNameTooLong(err error) bool {

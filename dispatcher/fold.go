@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	foldFiles    = 4096 // names in one ledger entry
-	storageLimit = 5    // storage failures of one file, while all else goes well, before they count as its own
+	foldBytes    = 1 << 20 // of events in one ledger entry: failures with tracebacks are long
+	storageLimit = 5       // storage failures of one file, while all else goes well, before they count as its own
 )
 
 // worker is a live worker as its journal shows it.
@@ -103,12 +103,12 @@ type folding struct {
 	w     *worker
 	now   time.Time
 	entry spool.Entry
-	size  int
+	size  int // of its events, in bytes
 	news  bool
 }
 
 func (f *folding) event(payload []byte, _ int64) error {
-	if f.size >= foldFiles {
+	if f.size >= foldBytes {
 		return errFull
 	}
 	var e spool.Event
@@ -120,7 +120,7 @@ func (f *folding) event(payload []byte, _ int64) error {
 		return nil
 	}
 	f.news = true
-	f.size += len(e.Files) + 1
+	f.size += len(payload)
 	id, _ := spool.ParseBatchID(e.Batch) // events that have none need none
 	switch e.Kind {
 	case spool.EventDone:
@@ -173,7 +173,7 @@ func (f *folding) file(name spool.Name, e spool.Event) {
 		f.entry.Suspect = append(f.entry.Suspect, name)
 	case spool.EventGone:
 		f.d.forget(name)
-		f.d.inputs.sure = false // if it is there after all, the next listing finds it
+		f.d.inputs.stale() // if it is there after all, the next listing finds it
 		f.entry.Gone = append(f.entry.Gone, name)
 	default:
 		f.giveBack([]spool.Name{name})

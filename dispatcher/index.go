@@ -6,6 +6,9 @@ import (
 	"tigerflow.dev/tigerflow/spool"
 )
 
+// dueGap keeps many delayed files from being looked through for each of them.
+const dueGap = 100 * time.Millisecond
+
 // place is where a file is: in the batch of that number, or one of the constants.
 type place int64
 
@@ -43,6 +46,7 @@ type index struct {
 	ready    []spool.Name // waiting, oldest first; names that have moved on since are passed over
 	suspects []spool.Name // likewise, those that are fed alone
 	delayed  map[spool.Name]time.Time
+	dueAt    time.Time // when delayed is next to be looked through; zero if it is empty
 	batches  map[place]*fed
 	byID     map[spool.BatchID]*fed
 	last     place
@@ -108,22 +112,32 @@ func (x *index) forget(f spool.Name) {
 func (x *index) delay(f spool.Name, until time.Time) {
 	x.move(f, placeDelayed)
 	x.delayed[f] = until
+	x.dueAt = soonest(x.dueAt, until)
 }
 
-// due moves the delayed files whose time has come to the waiting ones, and returns when the next one's comes.
-func (x *index) due(now time.Time) (next time.Time) {
+// due moves the delayed files whose time has come to the waiting ones.
+func (x *index) due(now time.Time) {
+	if x.dueAt.IsZero() || now.Before(x.dueAt) {
+		return
+	}
+	x.dueAt = time.Time{}
 	for f, t := range x.delayed {
-		if !t.After(now) {
+		if t.After(now) {
+			x.dueAt = soonest(x.dueAt, t)
+		} else {
 			x.move(f, placeWaiting)
-		} else if next.IsZero() || t.Before(next) {
-			next = t
 		}
 	}
-	return next
+	if next := now.Add(dueGap); !x.dueAt.IsZero() && x.dueAt.Before(next) {
+		x.dueAt = next
+	}
 }
 
 // batch notes that files are in a batch now.
 func (x *index) batch(id spool.BatchID, files []spool.Name) {
+	if len(files) == 0 {
+		return
+	}
 	x.last++
 	b := &fed{id: id, number: x.last, files: files, left: len(files)}
 	x.batches[b.number], x.byID[id] = b, b

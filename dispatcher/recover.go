@@ -2,8 +2,12 @@ package dispatcher
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -34,13 +38,14 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 	if err := d.fold(ctx, now); err != nil {
 		return err
 	}
+	d.judgeAgain(now)
 	if err := d.checkOutputs(now); err != nil {
 		return err
 	}
 	if d.failed > 0 || d.done > 0 {
 		d.log.Info("taking up earlier work", "done", d.done, "failed", d.failed, "epoch", d.lock.Epoch())
 	}
-	return d.lock.Flush()
+	return nil // the first round writes what there is to write, or tells why it cannot
 }
 
 // replay folds the ledgers of earlier epochs. It returns how far each worker's journal is folded; -1 for ended ones.
@@ -56,6 +61,11 @@ func (d *Dispatcher) replay(ctx context.Context) (map[string]int64, error) {
 		}
 		err := d.spool.ReadLedger(epoch, func(e spool.Entry) error {
 			d.replayEntry(e)
+			if now := time.Now(); !now.Before(d.renewAt) {
+				if err := d.keep(now); err != nil {
+					return err
+				}
+			}
 			switch e.Kind {
 			case spool.EntryFold:
 				offsets[e.Worker] = e.Offset
@@ -82,6 +92,9 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 	}
 	for _, name := range e.Suspect {
 		d.triesOf(name).suspect = true
+	}
+	for _, name := range e.Gone {
+		delete(d.tries, name)
 	}
 	switch e.Kind {
 	case spool.EntryFailed:
@@ -110,21 +123,61 @@ func (d *Dispatcher) meetAgain(offsets map[string]int64, now time.Time) error {
 			continue
 		}
 		d.meet(id, offset, now)
-		held, err := d.spool.Holding(id)
-		if err != nil {
+		if err := d.takeUp(id, offset); err != nil {
 			return err
-		}
-		for _, h := range held {
-			var open []spool.Name
-			for _, name := range h.Files {
-				if p, known := d.at[name]; !known || p != placeDone && p != placeFailed {
-					open = append(open, name)
-				}
-			}
-			d.batch(h.ID, open)
 		}
 	}
 	return nil
+}
+
+// takeUp puts the files that a worker holds into their batches, but for those whose outcome is folded already: the worker
+// keeps a batch until its last file is through, and the others may have been fed again.
+func (d *Dispatcher) takeUp(id string, offset int64) error {
+	held, err := d.spool.Holding(id)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	told := map[string]map[spool.Name]bool{} // by batch
+	for _, h := range held {
+		told[h.ID.String()] = map[spool.Name]bool{}
+	}
+	err = d.spool.JournalTail(id, 0).Read(func(payload []byte, end int64) error {
+		if end > offset {
+			return errFull
+		}
+		var e spool.Event
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return fmt.Errorf("an event: %w", err)
+		}
+		if names := told[e.Batch]; names != nil {
+			for _, name := range e.Files {
+				names[name] = true
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errFull) {
+		return fmt.Errorf("reading the journal of %s: %w", id, err)
+	}
+	for _, h := range held {
+		var open []spool.Name
+		for _, name := range h.Files {
+			if p, known := d.at[name]; !told[h.ID.String()][name] && (!known || p != placeDone && p != placeFailed) {
+				open = append(open, name)
+			}
+		}
+		d.batch(h.ID, open)
+	}
+	return nil
+}
+
+// judgeAgain takes up verdicts that were due when the last dispatcher died.
+func (d *Dispatcher) judgeAgain(now time.Time) {
+	for name := range d.tries {
+		if _, known := d.at[name]; !known && d.lost(name) {
+			d.again(name, now)
+		}
+	}
 }
 
 // checkOutputs compares history and output folder: an output or an error file that somebody removed means that the input
@@ -141,7 +194,8 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 		_, hasOutput := found[output]
 		_, hasError := found[errFile]
 		switch {
-		case p == placeDone && !hasOutput, p == placeFailed && !hasOutput && !hasError:
+		case hasOutput && p != placeFailed:
+		case p == placeDone && d.absent(output), p == placeFailed && !hasOutput && !hasError && d.absent(errFile):
 			missing = append(missing, name)
 		case p == placeFailed && hasOutput:
 			if err := d.adopted(name); err != nil {
@@ -174,8 +228,15 @@ func (d *Dispatcher) requeue(names []spool.Name, why string) error {
 		d.forget(name)
 		delete(d.tries, name)
 	}
-	d.inputs.sure = false // the next listing finds them
+	d.inputs.stale() // the next listing finds them
 	return nil
+}
+
+// absent looks anew for a name that the listing of the output folder lacks: on a network file system listings are older
+// than what they are compared with.
+func (d *Dispatcher) absent(name string) bool {
+	_, err := os.Lstat(filepath.Join(string(d.spec.OutputDir), name))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // adopted takes an output that no journal tells of for the result that it is.

@@ -88,13 +88,13 @@ func (d *Dispatcher) survey() *Snapshot {
 		}
 	}
 	slices.SortFunc(s.Workers, func(a, b WorkerState) int { return cmp.Compare(a.ID, b.ID) })
-	s.Running = min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*max(1, d.spec.Concurrency)))
+	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*max(1, d.spec.Concurrency))))
 	s.Pending = d.waiting + d.inBatches - s.Running
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
 	if d.inputs.err != nil {
 		s.Input = d.inputs.err.Error()
 	}
-	s.Drained = d.idle() && d.checked && d.inputs.err == nil && s.Storage == nil
+	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil
 	return s
 }
 

@@ -52,6 +52,9 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 	if err := f.executor.Start(ctx, specs); err != nil {
 		return r, fmt.Errorf("starting workers: %w", err)
 	}
+	for _, s := range specs {
+		f.use(s.ID)
+	}
 	r.Pending += len(specs)
 	return r, nil
 }
@@ -81,16 +84,25 @@ func (f *Fleet) outOfDate(id string) bool {
 
 // specs names the next workers: the lowest free slots, each for the first time since.
 func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]executor.Spec, error) {
-	restarts, taken, err := f.history(mine)
+	names, err := f.spool.Workers() // those of earlier runs among them
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing workers: %w", err)
+	}
+	for _, name := range names {
+		if id, err := executor.ParseWorkerID(name); err == nil {
+			f.use(id)
+		}
+	}
+	taken := map[int]bool{}
+	for _, w := range mine {
+		taken[w.ID.Index] = taken[w.ID.Index] || !w.Phase.Terminal()
 	}
 	var specs []executor.Spec
 	for index := 0; len(specs) < n; index++ {
 		if taken[index] {
 			continue
 		}
-		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: restarts[index] + 1}
+		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: f.used[index] + 1}
 		var args []string
 		if index >= need.Min && need.IdleTimeout > 0 {
 			args = append(args, "--idle-timeout", need.IdleTimeout.String())
@@ -101,25 +113,4 @@ func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]exec
 		})
 	}
 	return specs, nil
-}
-
-// history tells how often each slot was filled, and which slots are.
-func (f *Fleet) history(mine map[string]executor.Worker) (restarts map[int]int, taken map[int]bool, err error) {
-	restarts, taken = map[int]int{}, map[int]bool{}
-	names, err := f.spool.Workers()
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing workers: %w", err)
-	}
-	for _, name := range names {
-		if id, err := executor.ParseWorkerID(name); err == nil {
-			restarts[id.Index] = max(restarts[id.Index], id.Restart)
-		}
-	}
-	for _, w := range mine {
-		restarts[w.ID.Index] = max(restarts[w.ID.Index], w.ID.Restart)
-		if !w.Phase.Terminal() {
-			taken[w.ID.Index] = true
-		}
-	}
-	return restarts, taken, nil
 }

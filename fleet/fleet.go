@@ -57,12 +57,16 @@ type Fleet struct {
 	missed map[string]int    // listings in a row without a worker that lives by its folder
 	born   map[string]string // revision of each live worker
 	told   map[string]bool   // ends that were learnt from
+	used   map[int]int       // by slot: the highest restart number that is known to have been used
 	ladder ladder
 }
 
 // New makes the Fleet of a spool whose lock this process holds.
 func New(s *spool.Spool, e executor.Executor, d Dispatcher) *Fleet {
-	return &Fleet{spool: s, executor: e, dispatcher: d, missed: map[string]int{}, born: map[string]string{}, told: map[string]bool{}}
+	return &Fleet{
+		spool: s, executor: e, dispatcher: d,
+		missed: map[string]int{}, born: map[string]string{}, told: map[string]bool{}, used: map[int]int{},
+	}
 }
 
 // Step does what can be done now. all is the executor's list, whoever's the workers.
@@ -74,7 +78,9 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	if err := f.ends(ctx, snap, mine); err != nil {
 		return Report{}, err
 	}
-	f.learn(now, snap, mine)
+	if err := f.learn(now, snap, mine); err != nil {
+		return Report{}, err
+	}
 	if err := f.forget(ctx, snap, mine); err != nil {
 		return Report{}, err
 	}
@@ -94,10 +100,14 @@ func (f *Fleet) mine(all []executor.Worker) map[string]executor.Worker {
 	for _, w := range all {
 		if w.ID.Key == f.spool.ID() {
 			mine[w.ID.String()] = w
+			f.use(w.ID)
 		}
 	}
 	return mine
 }
+
+// use notes that an id is taken for ever, also once no list and no folder tells of it.
+func (f *Fleet) use(id executor.WorkerID) { f.used[id.Index] = max(f.used[id.Index], id.Restart) }
 
 // sweep ends what a killed predecessor of this executor left, once.
 func (f *Fleet) sweep(ctx context.Context) error {
@@ -128,7 +138,7 @@ func (f *Fleet) ends(ctx context.Context, snap *dispatcher.Snapshot, mine map[st
 		w, listed := mine[state.ID]
 		switch {
 		case listed && !w.Phase.Terminal():
-			f.missed[state.ID] = 0
+			delete(f.missed, state.ID)
 			continue
 		case listed:
 			end = dispatcher.End{Blame: w.Phase.Blames(), Message: describe(w)}
@@ -176,7 +186,7 @@ func (f *Fleet) forget(ctx context.Context, snap *dispatcher.Snapshot, mine map[
 
 func (f *Fleet) count(mine map[string]executor.Worker) Report {
 	var r Report
-	for _, w := range mine {
+	for id, w := range mine {
 		switch w.Phase {
 		case executor.Pending, executor.Starting:
 			r.Pending++
@@ -185,6 +195,9 @@ func (f *Fleet) count(mine map[string]executor.Worker) Report {
 			r.Held++
 		case executor.Running, executor.Suspended, executor.Unknown:
 			r.Running++
+			if f.outOfDate(id) { // it is about to be drained
+				r.Draining++
+			}
 		case executor.Terminating:
 			r.Running++
 			r.Draining++

@@ -1,6 +1,9 @@
 package fleet
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
 	"tigerflow.dev/tigerflow/dispatcher"
@@ -19,19 +22,15 @@ const (
 type ladder struct {
 	bad     int
 	until   time.Time
-	settled int64       // files done or failed when it last went up
+	settled int64       // files done or failed
 	last    *spool.Exit // the last bad end
 	stall   *Stall
 }
 
 // learn takes the lessons of the workers that have ended since the last Step.
-func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) {
-	if settled := snap.Done + snap.Failed; settled > f.ladder.settled && !snap.Recovering {
-		f.ladder.settled, f.ladder.bad, f.ladder.last, f.ladder.until = settled, 0, nil, time.Time{}
-	}
-	ended := map[string]*spool.Exit{}
-	for _, e := range snap.Ended {
-		ended[e.ID] = e.Exit
+func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
+	if !snap.Recovering {
+		f.ladder.progress(snap.Done + snap.Failed)
 	}
 	live := map[string]bool{}
 	for _, w := range snap.Workers {
@@ -41,13 +40,44 @@ func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]
 		if !w.Phase.Terminal() || live[id] || f.told[id] {
 			continue
 		}
-		exit, recovered := ended[id]
-		if _, err := f.spool.ReadBorn(id); err == nil && !recovered {
-			continue // the dispatcher has yet to see it
+		born, err := f.spool.ReadBorn(id)
+		unborn := errors.Is(err, fs.ErrNotExist)
+		if err != nil && !unborn {
+			return fmt.Errorf("reading who worker %s was: %w", id, err)
+		}
+		if !unborn && !f.spool.IsFenced(id) {
+			continue // the dispatcher has yet to recover from it
+		}
+		exit, err := f.lastWord(id)
+		if err != nil {
+			return err
 		}
 		f.told[id] = true
-		f.ladder.climb(now, w, exit)
+		if unborn || born.Revision == f.spool.Spec().Revision { // else it says nothing of the present Task
+			f.ladder.climb(now, w, exit)
+		}
 	}
+	return nil
+}
+
+// lastWord is a worker's exit record; nil if it left none.
+func (f *Fleet) lastWord(id string) (*spool.Exit, error) {
+	exit, err := f.spool.ReadExit(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading how worker %s ended: %w", id, err)
+	}
+	return &exit, nil
+}
+
+// progress takes in how many files are done or failed. When there are more, all is well again.
+func (l *ladder) progress(settled int64) {
+	if settled > l.settled {
+		l.bad, l.last, l.until = 0, nil, time.Time{}
+	}
+	l.settled = settled
 }
 
 // climb notes one end.
