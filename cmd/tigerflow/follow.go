@@ -28,7 +28,8 @@ type follower struct {
 	out   io.Writer
 	tasks []*followed
 	begun time.Time
-	bar   *progressbar.ProgressBar // nil where there is no terminal
+	drawn bool                     // there is a terminal
+	bar   *progressbar.ProgressBar // nil until something is drawn
 	told  time.Time
 }
 
@@ -36,7 +37,7 @@ type follower struct {
 type followed struct {
 	key    types.NamespacedName
 	last   dispatcher.Snapshot
-	before int64 // files that were done before this run
+	before int64 // files that were done or had failed before this run
 	seen   bool
 	done   bool
 	err    error
@@ -47,13 +48,26 @@ type followed struct {
 
 func newFollower(p *plane, out io.Writer) *follower {
 	f := &follower{plane: p, out: out, begun: time.Now(), told: time.Now()}
-	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		f.bar = progressbar.NewOptions64(-1,
-			progressbar.OptionSetWriter(out), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("files"), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
-			progressbar.OptionThrottle(followPeriod), progressbar.OptionSetDescription("looking at the files"))
+	if file, ok := out.(*os.File); ok {
+		f.drawn = term.IsTerminal(int(file.Fd()))
 	}
 	return f
+}
+
+// draw brings the bar up to date. There is none before it is known how many files there are.
+func (f *follower) draw(settled, total int64, state string) {
+	if total == 0 {
+		return
+	}
+	if f.bar == nil {
+		f.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(f.out), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("files"), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+			progressbar.OptionThrottle(followPeriod))
+	}
+	f.bar.ChangeMax64(total)
+	f.bar.Describe(state)
+	_ = f.bar.Set64(settled) // it cannot be above what was just made the most
 }
 
 func (f *follower) add(key types.NamespacedName) { f.tasks = append(f.tasks, &followed{key: key}) }
@@ -93,6 +107,9 @@ func (f *follower) look(ctx context.Context) (bool, error) {
 		errs = append(errs, t.err)
 	}
 	if !through {
+		for _, t := range f.tasks {
+			f.notice(t)
+		}
 		return false, nil
 	}
 	f.show()
@@ -102,7 +119,7 @@ func (f *follower) look(ctx context.Context) (bool, error) {
 func (f *follower) lookAt(ctx context.Context, t *followed) error {
 	if s := f.plane.snapshot(t.key); s != nil && !s.Recovering {
 		if !t.seen {
-			t.seen, t.before = true, s.Done
+			t.seen, t.before = true, s.Done+s.Failed
 		}
 		t.last = *s
 	}
@@ -114,7 +131,6 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 	}
 	t.done, t.err = verdict(&t.object)
 	t.took = time.Since(f.begun)
-	f.notice(t)
 	return nil
 }
 
@@ -128,7 +144,7 @@ func (f *follower) notice(t *followed) {
 			break
 		}
 	}
-	if notice != t.notice && notice != "" && !t.done {
+	if notice != t.notice && notice != "" {
 		f.clear()
 		fmt.Fprintf(f.out, "%s: %s\n", t.key.Name, notice)
 	}
@@ -145,13 +161,12 @@ func (f *follower) show() {
 		failed += t.last.Failed
 		workers += len(t.last.Workers)
 	}
-	state := fmt.Sprintf("%s, %s", plural(failed, "failed", "failed"), plural(int64(workers), "worker", "workers"))
-	if f.bar != nil {
-		if total > 0 {
-			f.bar.ChangeMax64(total)
-		}
-		f.bar.Describe(state)
-		_ = f.bar.Set64(settled) // it cannot be above what was just made the most
+	state := plural(int64(workers), "worker", "workers")
+	if failed > 0 {
+		state += fmt.Sprintf(", %d failed", failed)
+	}
+	if f.drawn {
+		f.draw(settled, total, state)
 		return
 	}
 	if time.Since(f.told) >= linePeriod {
@@ -192,9 +207,19 @@ func (f *follower) summarize(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// fresh is how many files this run brought to an end.
+func (f *follower) fresh() int64 {
+	var n int64
+	for _, t := range f.tasks {
+		n += t.fresh()
+	}
+	return n
+}
+
+func (t *followed) fresh() int64 { return max(0, t.last.Done+t.last.Failed-t.before) }
+
 func (f *follower) summarizeTask(out io.Writer, t *followed) {
-	n := t.last
-	fresh := max(0, n.Done+n.Failed-t.before)
+	n, fresh := t.last, t.fresh()
 	fmt.Fprintf(out, "%s: %s in %.1fs (%.0f a second), results in %s\n", t.key.Name, plural(fresh, "file", "files"),
 		t.took.Seconds(), float64(fresh)/t.took.Seconds(), t.output())
 	for _, failure := range n.Recent {

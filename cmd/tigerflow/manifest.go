@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,22 +39,47 @@ func readManifest(path string) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("%s: %w", path, err)}
 		}
-		u := &unstructured.Unstructured{}
-		if err := yaml.UnmarshalStrict(doc, &u.Object); err != nil {
+		u, err := parse(doc)
+		if err == nil && u != nil {
+			err = complete(u, path)
+		}
+		if err != nil {
 			return nil, usageError{fmt.Errorf("%s: document %d: %w", path, n, err)}
 		}
-		if len(u.Object) == 0 {
-			continue
+		if u != nil {
+			objects = append(objects, u)
 		}
-		if err := complete(u, path); err != nil {
-			return nil, usageError{fmt.Errorf("%s: document %d: %w", path, n, err)}
-		}
-		objects = append(objects, u)
 	}
 	if len(objects) == 0 {
 		return nil, usageError{fmt.Errorf("%s: no Task in it", path)}
 	}
 	return objects, nil
+}
+
+// parse reads one document; one with nothing in it is nil.
+func parse(doc []byte) (*unstructured.Unstructured, error) {
+	var content any
+	if err := yaml.UnmarshalStrict(doc, &content); err != nil {
+		return nil, errors.New(yamlFault(err.Error(), doc))
+	}
+	switch content := content.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		return &unstructured.Unstructured{Object: content}, nil
+	}
+	return nil, errors.New("no fields in it: a Task begins with apiVersion, kind, metadata and spec")
+}
+
+// yamlFault leaves out of the parser's words how it goes about its work.
+func yamlFault(text string, doc []byte) string {
+	for _, noise := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:\n  "} {
+		text = strings.Replace(text, noise, "", 1)
+	}
+	if bytes.Contains(doc, []byte("\n\t")) {
+		text += ": indent with spaces, not with tabs"
+	}
+	return text
 }
 
 // complete fills in what only the command line leaves out.
@@ -76,11 +104,49 @@ func complete(u *unstructured.Unstructured, path string) error {
 	return unstructured.SetNestedField(u.Object, filepath.Join(folder, workspace), "spec", "workspace", "path")
 }
 
-// apply has the control plane take an object. What the schema refuses is the user's mistake.
-func apply(ctx context.Context, c client.Client, u *unstructured.Unstructured, path string) error {
-	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("tigerflow-cli"), client.ForceOwnership)
-	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-		return usageError{fmt.Errorf("%s: %w", path, err)}
+// create has the control plane take an object. What the schema refuses is the user's mistake.
+func create(ctx context.Context, c client.Client, u *unstructured.Unstructured, path string) error {
+	u = u.DeepCopy()
+	text, err := json.Marshal(u.Object)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	annotate(u, corev1.LastAppliedConfigAnnotation, string(text)) // for kubectl apply to go on from
+	err = c.Create(ctx, u, client.FieldOwner("tigerflow-cli"), client.FieldValidation(metav1.FieldValidationStrict))
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return usageError{fmt.Errorf("%s: a second Task %s: give each its own metadata.name", path, u.GetName())}
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return usageError{fmt.Errorf("%s: Task %s: %s", path, u.GetName(), refusal(err))}
 	}
 	return err
+}
+
+// refusal says in one line what the API server finds wrong with an object: each field and its mistake.
+func refusal(err error) string {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
+		_, text, strict := strings.Cut(err.Error(), "strict decoding error: ")
+		if !strict {
+			return err.Error()
+		}
+		return text
+	}
+	var faults []string
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Field == "" || cause.Field == "<nil>" { // of no field: that rules were left out for the other faults
+			continue
+		}
+		faults = append(faults, cause.Field+": "+strings.TrimPrefix(cause.Message, "Invalid value: "))
+	}
+	return strings.Join(faults, "; ")
+}
+
+func annotate(u *unstructured.Unstructured, name, value string) {
+	all := u.GetAnnotations()
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[name] = value
+	u.SetAnnotations(all)
 }

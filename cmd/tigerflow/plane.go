@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -31,14 +32,15 @@ type plane struct {
 	executor *process.Executor
 	tasks    *task.Reconciler
 	client   client.Client // not cached
+	log      logr.Logger
 
-	cancel context.CancelFunc
+	cancel context.CancelFunc // of the manager; nil before it was begun
 	ended  chan struct{}
 	err    error // of the manager; valid when ended is closed
 }
 
-// startPlane returns when objects can be applied.
-func startPlane(ctx context.Context, takeOver bool) (_ *plane, err error) {
+// startPlane returns when objects can be created. Nothing is done about them before begin.
+func startPlane(ctx context.Context) (_ *plane, err error) {
 	log := logr.FromContextOrDiscard(ctx)
 	embedded.Quiet(log)
 	binary, err := workerbin.Install("")
@@ -49,31 +51,30 @@ func startPlane(ctx context.Context, takeOver bool) (_ *plane, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{ended: make(chan struct{})}
+	p := &plane{log: log, ended: make(chan struct{})}
 	if p.executor, err = process.New(binary); err != nil {
 		return nil, err
 	}
 	if p.control, err = embedded.Start(ctx, embedded.Options{CRDs: crds}); err != nil {
 		return nil, errors.Join(err, p.executor.Close(ctx))
 	}
-	if err := p.startManager(log, takeOver); err != nil {
+	if p.client, err = client.New(p.control.RESTConfig(), client.Options{Scheme: newScheme()}); err != nil {
 		return nil, errors.Join(err, p.executor.Close(ctx), p.control.Stop())
 	}
 	return p, nil
 }
 
-func (p *plane) startManager(log logr.Logger, takeOver bool) error {
+func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return err
-	}
-	var err error
-	if p.client, err = client.New(p.control.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
-		return err
-	}
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// begin has the Tasks run that are there, and those to come.
+func (p *plane) begin(takeOver bool) error {
 	grace := 500 * time.Millisecond
 	mgr, err := ctrl.NewManager(p.control.RESTConfig(), ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Scheme: newScheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		GracefulShutdownTimeout: &grace,
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func (p *plane) startManager(log logr.Logger, takeOver bool) error {
 	}
 	local := task.Backend{Executor: p.executor}
 	p.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: slogOf(log), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod,
+		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {
@@ -111,6 +112,9 @@ func (p *plane) done() <-chan struct{} {
 
 // stop ends everything. Workers have grace to finish what is in hand.
 func (p *plane) stop(grace time.Duration) error {
+	if p.cancel == nil {
+		return errors.Join(p.executor.Close(context.Background()), p.control.Stop())
+	}
 	p.cancel()
 	<-p.ended
 	ctx, cancel := context.WithTimeout(context.Background(), grace)

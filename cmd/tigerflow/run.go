@@ -36,7 +36,7 @@ func newRun() *cobra.Command {
 What is done stays done: running the same file again goes on where the last run ended, however it ended. The exit code is
 0 if every file has its output, 1 if some failed, and 2 for a mistake in FILE or on the command line.`,
 		Example: "  tigerflow run task.yaml",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.file, o.idleSet = args[0], cmd.Flags().Changed("idle-timeout")
 			return runFile(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
@@ -45,6 +45,13 @@ What is done stays done: running the same file again goes on where the last run 
 	cmd.Flags().DurationVar(&o.idle, "idle-timeout", 0, "end when there was nothing to do for so long (default: completeAfterIdle of the Task, else at once)")
 	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "do not wait for the lease of a dispatcher that has died on another host")
 	return cmd
+}
+
+func oneFile(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s takes one YAML file, and got %s", cmd.CommandPath(), plural(int64(len(args)), "argument", "arguments"))
+	}
+	return nil
 }
 
 // runFile runs the Tasks of a file from the start of the control plane to its end.
@@ -61,7 +68,7 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 			return usageError{fmt.Errorf("%s: %w", o.file, err)}
 		}
 	}
-	p, err := startPlane(ctx, o.takeOver)
+	p, err := startPlane(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,10 +76,13 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 	defer func() { err = errors.Join(err, p.stop(grace)) }()
 	f := newFollower(p, stderr)
 	for _, u := range objects {
-		if err := apply(ctx, p.client, u, o.file); err != nil {
+		if err := create(ctx, p.client, u, o.file); err != nil {
 			return err
 		}
 		f.add(client.ObjectKeyFromObject(u))
+	}
+	if err := p.begin(o.takeOver); err != nil {
+		return err
 	}
 	err = f.follow(ctx)
 	f.stop()
@@ -82,6 +92,8 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 			fmt.Fprintln(stderr, "Finishing the files in hand; press Ctrl-C again to stop at once.")
 		}
 		err = signal
+	} else if err != nil && f.fresh() == 0 { // the error says it all
+		return err
 	}
 	summary, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -51,7 +51,12 @@ func writeTable(out io.Writer, table *metav1.Table) error {
 	}
 	line(func(i int) string { return strings.ToUpper(table.ColumnDefinitions[i].Name) })
 	for _, row := range table.Rows {
-		line(func(i int) string { return fmt.Sprint(row.Cells[i]) })
+		line(func(i int) string {
+			if row.Cells[i] == nil { // kubectl leaves it empty as well
+				return ""
+			}
+			return fmt.Sprint(row.Cells[i])
+		})
 	}
 	return w.Flush()
 }

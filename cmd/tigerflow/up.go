@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // upGrace is how long workers may finish what is in hand when `up` ends.
@@ -26,7 +27,7 @@ func newUp() *cobra.Command {
 No Kubernetes is needed. kubectl works with the kubeconfig that is printed; the workers are processes of this machine.
 The objects end with this process; outputs and progress stay on disk, and applying a Task again goes on with them.`,
 		Example: "  tigerflow up -f tasks/",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return up(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), dir, takeOver)
 		},
@@ -41,27 +42,26 @@ func up(ctx context.Context, stdout, stderr io.Writer, dir string, takeOver bool
 	if err != nil {
 		return err
 	}
-	p, err := startPlane(ctx, takeOver)
+	p, err := startPlane(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop(upGrace)) }()
-	for _, file := range files {
-		objects, err := readManifest(file)
-		if err != nil {
-			return err
-		}
-		for _, u := range objects {
-			if err := apply(ctx, p.client, u, file); err != nil {
+	for _, m := range files {
+		for _, u := range m.objects {
+			if err := create(ctx, p.client, u, m.path); err != nil {
 				return err
 			}
 		}
+	}
+	if err := p.begin(takeOver); err != nil {
+		return err
 	}
 	fmt.Fprintf(stdout, "export KUBECONFIG=%s\n", p.control.Kubeconfig())
 	if dir == "" {
 		fmt.Fprintln(stderr, "The objects end with this process: keep their YAML files, or have a folder of them applied with -f DIR.")
 	} else {
-		fmt.Fprintf(stderr, "%d files of %s applied. Objects applied later end with this process.\n", len(files), dir)
+		fmt.Fprintf(stderr, "%s of %s applied. What is applied later ends with this process.\n", plural(int64(len(files)), "file", "files"), dir)
 	}
 	fmt.Fprintln(stderr, "Ctrl-C ends it.")
 	select {
@@ -72,8 +72,14 @@ func up(ctx context.Context, stdout, stderr io.Writer, dir string, takeOver bool
 	}
 }
 
-// manifests lists the YAML files of a folder, by name.
-func manifests(dir string) ([]string, error) {
+// manifest is the objects of one file.
+type manifest struct {
+	path    string
+	objects []*unstructured.Unstructured
+}
+
+// manifests reads the YAML files of a folder, in the order of their names.
+func manifests(dir string) ([]manifest, error) {
 	if dir == "" {
 		return nil, nil
 	}
@@ -89,5 +95,13 @@ func manifests(dir string) ([]string, error) {
 		return nil, usageError{fmt.Errorf("-f %s: there is no .yaml file in that folder", dir)}
 	}
 	slices.Sort(files)
-	return files, nil
+	var list []manifest
+	for _, file := range files {
+		objects, err := readManifest(file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, manifest{file, objects})
+	}
+	return list, nil
 }

@@ -9,7 +9,24 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/fleet"
 )
+
+// drain has the workers end and reports whether they have, and all they held is known to the spool.
+func (f *flow) drain(ctx context.Context, now time.Time) (bool, error) {
+	if f.dispatcher == nil || f.over() {
+		return true, nil
+	}
+	all, err := f.executor.List(ctx)
+	if err != nil {
+		return false, err
+	}
+	report, err := f.fleet.Step(ctx, now, fleet.Need{Suspended: true}, f.dispatcher.Snapshot(), all)
+	if err != nil {
+		return false, err
+	}
+	return report.Pending+report.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0, nil
+}
 
 // Close records the ends of the workers, which the caller has ended before, and lets go of all spools. It comes after
 // the manager's end.

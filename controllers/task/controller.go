@@ -76,17 +76,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	t := &v1alpha1.Task{}
 	if err := r.Client.Get(ctx, req.NamespacedName, t); err != nil {
 		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, r.drop(req.NamespacedName)
+			return r.vanished(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
 	}
 	backend, ok := r.Backends[t.Spec.Type]
 	if !ok {
-		return ctrl.Result{}, r.writeStatus(ctx, t, nil, nobody(t.Spec.Type))
+		return ctrl.Result{}, client.IgnoreNotFound(r.writeStatus(ctx, t, nil, nobody(t.Spec.Type, r.now())))
 	}
 	f := r.flow(req.NamespacedName)
 	if !t.DeletionTimestamp.IsZero() {
-		return r.finalize(ctx, t, f, backend)
+		return r.finalize(ctx, t, f)
 	}
 	if isComplete(t) && f.dispatcher == nil {
 		return ctrl.Result{}, nil
@@ -98,6 +98,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	s := r.advance(ctx, t, f, backend)
 	if err := r.writeStatus(ctx, t, f, s); err != nil {
+		if apierrors.IsNotFound(err) { // it went meanwhile: the cache will show so
+			return ctrl.Result{RequeueAfter: drainPoll}, nil
+		}
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: s.next}, s.err
@@ -132,7 +135,7 @@ func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *flow, b B
 		s.next = stalledRetry
 	}
 	s.wait(s.fleet.Next)
-	if s.complete && s.fleet.Pending+s.fleet.Running == 0 && err == nil {
+	if s.complete && err == nil && s.fleet.Pending+s.fleet.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0 {
 		s.err = f.close()
 		s.finished = s.err == nil
 		f.completed = t.Generation
@@ -154,25 +157,27 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *flow, b Backend) error {
 }
 
 // finalize drains the workers of a deleted Task. Outputs and spool stay: applying the Task again goes on.
-func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) (ctrl.Result, error) {
-	if f.dispatcher != nil && !f.over() {
-		all, err := b.Executor.List(ctx)
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		need := needOf(t, true)
-		report, err := f.fleet.Step(ctx, r.now(), need, f.dispatcher.Snapshot(), all)
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		if report.Pending+report.Running > 0 || len(f.dispatcher.Snapshot().Workers) > 0 {
-			return ctrl.Result{RequeueAfter: drainPoll}, nil
-		}
+func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *flow) (ctrl.Result, error) {
+	if drained, err := f.drain(ctx, r.now()); !drained {
+		return ctrl.Result{RequeueAfter: drainPoll}, err
 	}
 	if err := r.drop(client.ObjectKeyFromObject(t)); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{}, client.IgnoreNotFound(r.applyFinalizer(ctx, t, false))
+}
+
+// vanished ends what runs for a Task that went without waiting for its finalizer.
+func (r *Reconciler) vanished(ctx context.Context, key types.NamespacedName) (ctrl.Result, error) {
+	r.mu.Lock()
+	f := r.flows[key]
+	r.mu.Unlock()
+	if f != nil {
+		if drained, err := f.drain(ctx, r.now()); !drained {
+			return ctrl.Result{RequeueAfter: drainPoll}, err
+		}
+	}
+	return ctrl.Result{}, r.drop(key)
 }
 
 // flow is the flow of a Task, a new one if it has none.

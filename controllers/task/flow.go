@@ -42,6 +42,7 @@ type flow struct {
 	spec      spool.Spec
 
 	dispatcher *dispatcher.Dispatcher
+	executor   executor.Executor
 	fleet      *fleet.Fleet
 	cancel     context.CancelFunc
 	ended      chan struct{} // closed when the dispatcher's loop has ended
@@ -83,7 +84,7 @@ func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e execut
 	if f.lock, err = f.contender.Try(); err != nil {
 		var held *spool.HeldError
 		if errors.As(err, &held) {
-			return stalled(v1alpha1.ReasonOutputInUse, "%s", err)
+			return inUse(held.Holder)
 		}
 		return storageStall("taking the spool's lock", err)
 	}
@@ -96,12 +97,20 @@ func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e execut
 	return nil
 }
 
+// inUse names the one who works on the output. It does not say when that one would count as dead: a status that says the
+// same stays as it is.
+func inUse(h spool.Holder) error {
+	return stalled(v1alpha1.ReasonOutputInUse,
+		"output.directory is in use by %s for %s: end that one first, or choose another directory; if it has died, it is taken over %s after its last sign of life",
+		h.Process, h.Owner, spool.LeasePatience)
+}
+
 // begin starts the loop.
 func (f *flow) begin(e executor.Executor, log *slog.Logger, changed func(*dispatcher.Snapshot)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var d *dispatcher.Dispatcher
 	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: log, OnChange: func() { f.latest.Store(d.Snapshot()); changed(d.Snapshot()) }})
-	f.dispatcher, f.fleet = d, fleet.New(f.lock.Spool(), e, d)
+	f.dispatcher, f.executor, f.fleet = d, e, fleet.New(f.lock.Spool(), e, d)
 	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
 	f.idleSince = time.Time{}
 	go func() {

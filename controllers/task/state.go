@@ -46,8 +46,8 @@ func (s *state) wait(d time.Duration) {
 }
 
 // nobody is the state of a Task whose type nothing here can run.
-func nobody(kind v1alpha1.TaskType) state {
-	return state{now: time.Now(), unavailable: fmt.Errorf("nothing here runs Tasks of type %s", kind)}
+func nobody(kind v1alpha1.TaskType, now time.Time) state {
+	return state{now: now, unavailable: fmt.Errorf("nothing here runs Tasks of type %s", kind)}
 }
 
 func needOf(t *v1alpha1.Task, drain bool) fleet.Need {
@@ -98,13 +98,20 @@ func (s *state) conditions() []metav1.Condition {
 	case s.unavailable != nil:
 		ready = metav1.Condition{Status: metav1.ConditionFalse, Reason: degraded.Reason, Message: degraded.Message}
 	}
-	complete := metav1.Condition{Status: metav1.ConditionFalse, Reason: progress.Reason, Message: progress.Message}
+	complete := metav1.Condition{Status: metav1.ConditionFalse, Reason: ready.Reason, Message: ready.Message}
 	if s.finished {
 		complete.Status = metav1.ConditionTrue
 	}
 	ready.Type, complete.Type = v1alpha1.ConditionReady, v1alpha1.ConditionComplete
 	stalled.Type, degraded.Type = v1alpha1.ConditionStalled, v1alpha1.ConditionDegraded
 	return []metav1.Condition{ready, complete, stalled, degraded}
+}
+
+func fileCount(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 func condition(status metav1.ConditionStatus, reason v1alpha1.Reason, format string, args ...any) metav1.Condition {
@@ -119,8 +126,8 @@ func (s *state) progress() metav1.Condition {
 	case snap == nil || snap.Recovering:
 		return condition(no, v1alpha1.ReasonStarting, "looking at the files")
 	case s.finished:
-		return condition(yes, v1alpha1.ReasonComplete, "%d files done, %d failed", snap.Done, snap.Failed)
-	case s.task.Spec.IsSuspended() && s.fleet.Running > 0:
+		return condition(yes, v1alpha1.ReasonComplete, "%s done, %d failed", fileCount(snap.Done), snap.Failed)
+	case s.task.Spec.IsSuspended() && (s.fleet.Running > 0 || len(snap.Workers) > 0):
 		return condition(no, v1alpha1.ReasonDraining, "suspended: workers finish what they have in hand")
 	case s.task.Spec.IsSuspended():
 		return condition(no, v1alpha1.ReasonSuspended, "spec.suspend is true")
@@ -146,7 +153,7 @@ func (s *state) stalled() metav1.Condition {
 	case s.stall != nil:
 		return condition(yes, s.stall.reason, "%s", printable(s.stall.message))
 	case s.fleet.Stall != nil:
-		return condition(yes, reasonOf(s.fleet.Stall.Reason), "%s", oneLine(s.fleet.Stall.Failure))
+		return condition(yes, reasonOf(s.fleet.Stall.Reason), "%s", oneLine(ofAuthor(s.fleet.Stall.Failure)))
 	case s.snapshot != nil && s.snapshot.Storage != nil && s.snapshot.Storage.Full:
 		return condition(yes, v1alpha1.ReasonStorageFull, "%s: free space; no file is lost, work goes on by itself", printable(s.snapshot.Storage.Message))
 	case s.snapshot != nil && s.snapshot.Storage != nil:
@@ -165,7 +172,7 @@ func (s *state) degraded() metav1.Condition {
 	case s.fleet.Crashing != nil && s.fleet.Crashing.Failure != nil:
 		return condition(yes, v1alpha1.ReasonWorkersCrashing, "%s: %s", s.fleet.Crashing.Reason, oneLine(*s.fleet.Crashing.Failure))
 	case s.snapshot != nil && s.snapshot.Failed > 0:
-		return condition(yes, v1alpha1.ReasonFilesFailed, "%d files failed: their .err files in the output directory say why", s.snapshot.Failed)
+		return condition(yes, v1alpha1.ReasonFilesFailed, "%s failed: the .err files in the output directory say why", fileCount(s.snapshot.Failed))
 	}
 	return condition(metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "nothing wrong")
 }

@@ -81,7 +81,7 @@ func (r *Reconciler) applyStatus(ctx context.Context, t *v1alpha1.Task, status v
 	}
 	u.Object["status"] = content
 	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
-	if client.IgnoreNotFound(err) != nil {
+	if err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	return nil
@@ -135,8 +135,8 @@ func failuresOf(s *dispatcher.Snapshot) []v1alpha1.FileFailure {
 }
 
 func message(kind, text string) string {
-	if text == "" {
-		return kind
+	if text == "" || kind == "" {
+		return kind + text
 	}
 	return kind + ": " + text
 }
@@ -171,10 +171,28 @@ func reasonOf(exit spool.ExitReason) v1alpha1.Reason {
 	return v1alpha1.ReasonSetupFailed
 }
 
-// oneLine makes a condition's message of a failure: the last line of a traceback says what its message says.
+// oneLine makes a condition's message of a failure. The last line of a Python traceback repeats its message; that of what
+// a command printed does not, and often says why.
 func oneLine(f spool.Failure) string {
-	text := strings.Join(strings.Fields(message(f.Type, f.Message)), " ")
-	return printable(text)
+	text := message(f.Type, f.Message)
+	lines := strings.Split(strings.TrimSpace(f.Traceback), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	first, _, _ := strings.Cut(f.Message, "\n")
+	repeats := strings.Contains(f.Message, last) || strings.Contains(last, first) || f.Type != "" && strings.HasPrefix(last, f.Type)
+	if !repeats {
+		text += ": " + last
+	}
+	return printable(strings.Join(strings.Fields(text), " "))
+}
+
+// ofAuthor leaves out the types of the engine's own failures: the reason of the condition says as much. Those of user
+// code, such as SyntaxError, stay.
+func ofAuthor(f spool.Failure) spool.Failure {
+	switch f.Type {
+	case "TaskError", "NotFound", "UnknownBuiltin":
+		f.Type = ""
+	}
+	return f
 }
 
 func asStall(err error) (*stall, bool) { return errors.AsType[*stall](err) }

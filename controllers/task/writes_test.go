@@ -1,0 +1,156 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+func (h *harness) putMany(n int) {
+	h.Helper()
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("f%04d.txt", i)
+	}
+	h.put(names...)
+}
+
+// No fault of the API loses a file or leaves a status that is not true in the end.
+func TestFaultsOfTheAPI(t *testing.T) {
+	kind := schema.GroupResource{Group: "tigerflow.dev", Resource: "tasks"}
+	for name, o := range map[string]func(fail func() bool) options{
+		"conflicts": func(fail func() bool) options {
+			return options{faults: func(call string) error {
+				if fail() {
+					return apierrors.NewConflict(kind, "t", fmt.Errorf("%s: the object was changed", call))
+				}
+				return nil
+			}}
+		},
+		"time-outs": func(fail func() bool) options {
+			return options{faults: func(string) error {
+				if fail() {
+					return context.DeadlineExceeded
+				}
+				return nil
+			}}
+		},
+		"answers lost": func(fail func() bool) options {
+			return options{lost: func(string) error {
+				if fail() {
+					return apierrors.NewTimeoutError("the answer is lost", 0)
+				}
+				return nil
+			}}
+		},
+		"status not found": func(fail func() bool) options {
+			return options{faults: func(call string) error {
+				if call == "status" && fail() {
+					return apierrors.NewNotFound(kind, "t")
+				}
+				return nil
+			}}
+		},
+		"reads": func(fail func() bool) options {
+			return options{read: func(_ context.Context, get func() error, _ client.Object) error {
+				if fail() {
+					return apierrors.NewServiceUnavailable("nobody there")
+				}
+				return get()
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			random, left := rand.New(rand.NewPCG(1, 2)), 10
+			h := start(t, o(func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				if left == 0 || random.IntN(2) == 0 {
+					return false
+				}
+				left--
+				return true
+			}))
+			h.putMany(30)
+			h.create(`{handler: {builtin: echo}}`)
+			h.counts(files(0, 0, 30, 0))
+			h.patch(`{completeAfterIdle: 0s}`)
+			h.state(complete)
+			h.counts(files(0, 0, 30, 0))
+			mu.Lock()
+			defer mu.Unlock()
+			if left == 10 {
+				t.Error("nothing went wrong")
+			}
+		})
+	}
+}
+
+// Counters that only move on are written once in each period; what matters is written at once.
+func TestWritesKeepTheirPace(t *testing.T) {
+	h := start(t, options{period: time.Hour})
+	h.putMany(500)
+	h.create(`{handler: {builtin: echo}}`)
+	h.counts(files(0, 0, 500, 0))
+	h.state(idle)
+	counters := 0
+	for _, w := range h.written() {
+		if w.owner == v1alpha1.FieldOwnerDispatcher {
+			counters++
+		}
+	}
+	if counters > 8 { // first seen, worker born, first output, drained, and what a reconcile in between saw
+		t.Errorf("the counters were written %d times", counters)
+	}
+
+	h.caughtUp()
+	before := len(h.written())
+	h.pokes(10)
+	if after := len(h.written()); after != before {
+		t.Errorf("%d writes of a status that says the same", after-before)
+	}
+}
+
+// A cache that does not show the end of a Task yet does not begin it anew.
+func TestStaleCacheAfterComplete(t *testing.T) {
+	var frozen atomic.Pointer[v1alpha1.Task]
+	h := start(t, options{read: func(_ context.Context, get func() error, into client.Object) error {
+		if old := frozen.Load(); old != nil {
+			old.DeepCopyInto(into.(*v1alpha1.Task))
+			return nil
+		}
+		return get()
+	}})
+	h.put("a.txt")
+	h.create(`{handler: {builtin: echo}}`)
+	h.state(idle)
+	h.patch("{completeAfterIdle: 0s}")
+	old := h.get()
+	h.state(complete)
+	old.Generation = h.get().Generation
+	frozen.Store(old)
+	h.pokes(5)
+	frozen.Store(nil)
+	h.pokes(1)
+	h.state(complete)
+	s, err := spool.Open(spool.Dir(h.path("out"), "t"))
+	h.must(err)
+	epochs, err := s.Epochs()
+	h.must(err)
+	if len(epochs) != 1 {
+		t.Errorf("%d dispatchers ran, want one", len(epochs))
+	}
+}
