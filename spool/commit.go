@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Failures that user code causes by what it leaves behind.
@@ -20,12 +21,16 @@ const (
 // NewTemp makes the empty file that user code is to write. It exists before user code runs, so a fenced worker, whose
 // folder is gone, cannot begin.
 func (w *Worker) NewTemp(ext string) (string, error) {
-	path := filepath.Join(w.spool.tmpDir(w.id), TempName(ext))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return "", err
+	path := w.spool.tmpDir(w.id) + string(filepath.Separator) + TempName(ext)
+	for { // not os.OpenFile, which asks the poller about every file: this is done for each input
+		fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL|syscall.O_CLOEXEC, 0o666)
+		switch {
+		case err == nil:
+			return path, os.NewSyscallError("close", syscall.Close(fd))
+		case !errors.Is(err, syscall.EINTR):
+			return "", &fs.PathError{Op: "open", Path: path, Err: err}
+		}
 	}
-	return path, f.Close()
 }
 
 // Inspect looks at what user code left of a temporary. A failure is user code's doing; an error is the storage's.

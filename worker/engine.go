@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
+	"sync"
 	"time"
 
 	"tigerflow.dev/tigerflow/internal/wake"
@@ -33,22 +35,28 @@ type file struct {
 	late   bool      // it ran into the time-out
 }
 
-// engine is a worker at work. One goroutine owns all of it.
+// engine is a worker at work. One goroutine owns all of it. It waits for nothing but news, and for the recorder when
+// that waits for the file system; what has to end at once then ends by the context.
 type engine struct {
-	cfg   Config
-	spool *spool.Spool
-	spec  *spool.Spec
-	w     *spool.Worker
-	out   *os.File // prints of user code
-	log   *slog.Logger
-	rec   *recorder
-	wake  *wake.Watcher
+	cfg     Config
+	spool   *spool.Spool
+	spec    *spool.Spec
+	w       *spool.Worker
+	out     *os.File // prints of user code
+	log     *slog.Logger
+	rec     *recorder
+	wake    *wake.Watcher
+	stop    context.CancelCauseFunc
+	helpers sync.WaitGroup
 
 	h         handler.Handler // nil while none runs
+	unhook    func() bool     // parts h from the end of working
 	starting  chan started    // not nil while one is being started
 	startAt   time.Time       // not before
-	fruitless int             // handlers in a row that died before finishing a file
-	used      bool            // the handler has run a file
+	fruitless int             // handlers in a row that died for nothing
+	used      bool            // h has had a file
+	killed    bool            // h is being ended by us
+	retiring  bool            // h gets no more files and has its teardown
 
 	width   int // files that user code may have in hand at once
 	slots   []int
@@ -56,8 +64,9 @@ type engine struct {
 	again   []*file  // begun by nobody: the handler died before their turn
 	flying  map[uint64]*file
 	order   []uint64 // flying, in the order of hand-over
+	suspect bool     // the one in flight is to be alone
 	lastID  uint64
-	pace    float64 // seconds per file, smoothed
+	pace    float64 // seconds per file, smoothed; infinite until one is known
 	count   int64
 
 	lastOf   time.Time // when there was last something to do
@@ -70,32 +79,54 @@ type engine struct {
 	probeGap time.Duration
 
 	draining bool
+	parting  *ending // it leaves in good order, as soon as the handler has ended
 	end      *ending
 }
 
-type started struct {
-	h   handler.Handler
-	err error
+func newEngine(c Config, s *spool.Spool, w *spool.Worker, out *os.File) *engine {
+	spec := s.Spec()
+	e := &engine{
+		cfg: c, spool: s, spec: spec, w: w, out: out, log: c.Log,
+		width: max(1, spec.Concurrency), flying: map[uint64]*file{}, pace: math.Inf(1),
+		lastOf: time.Now(),
+	}
+	for slot := e.width + aheadMost - 1; slot >= 0; slot-- { // files that are sent ahead have one too
+		e.slots = append(e.slots, slot)
+	}
+	return e
 }
 
-// run works until there is a reason to end.
-func (e *engine) run(working, taking context.Context) ending {
-	working, cancel := context.WithCancel(working)
-	defer cancel()
-	e.wake.Add(e.spool.QueueDir())
+// run works until there is a reason to end. Asked is the caller's word to go on working, which reasons of the engine's
+// own may end, too.
+func (e *engine) run(asked, taking context.Context) ending {
+	working, stop := context.WithCancelCause(asked)
+	e.stop = stop
+	e.wake = wake.New()
 	defer e.wake.Close()
+	e.wake.Add(e.spool.QueueDir())
+	e.rec = newRecorder(e.w, e.spec, e.cfg, e.stop)
 	recorded := make(chan struct{})
 	go func() { defer close(recorded); e.rec.run(working) }()
+	e.helpers.Go(func() { e.watchParent(working) })
 	if e.spec.Type == spool.TypeLocal {
-		go e.rec.watch(working)
+		e.helpers.Go(func() { e.rec.watch(working) })
 	}
+	e.loop(asked, working, taking)
+	e.leave()
+	close(e.rec.in)
+	<-recorded
+	e.stop(nil)
+	e.helpers.Wait()
+	return *e.end
+}
 
+func (e *engine) loop(asked, working, taking context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for e.end == nil {
+	for {
 		e.step(working)
 		if e.end != nil {
-			break
+			return
 		}
 		timer.Reset(time.Until(e.nextTime()))
 		select {
@@ -103,29 +134,24 @@ func (e *engine) run(working, taking context.Context) ending {
 			e.onResult(r, ok)
 		case s := <-e.starting:
 			e.onStarted(s)
+		case err := <-e.rec.failed:
+			e.pause(err, time.Now())
 		case <-e.wake.C():
 			e.nextPoll, e.polls = time.Time{}, 0
 		case <-timer.C:
 		case <-e.takingDone(taking):
-			e.draining = true
+			e.draining = asked.Err() == nil // else the end of working is behind it and about to be seen
 		case <-working.Done():
-			e.finish(spool.ExitStopped, nil)
-		case <-e.cfg.ParentGone:
-			e.finish(spool.ExitParentGone, nil)
-		case <-e.rec.silent:
-			e.silenced()
-		case <-e.rec.fenced:
-			e.finish(spool.ExitFenced, nil)
+			e.end = causeOf(working)
 		}
 	}
-	e.leave(working, cancel)
-	close(e.rec.in)
-	<-recorded
-	return *e.end
 }
 
 // step does what can be done without waiting.
 func (e *engine) step(working context.Context) {
+	if e.end != nil || working.Err() != nil { // the latter brings its reason with it
+		return
+	}
 	now := time.Now()
 	e.checkTimeouts(now)
 	if !now.Before(e.nextBeat) {
@@ -134,23 +160,36 @@ func (e *engine) step(working context.Context) {
 	if e.trouble != nil && !now.Before(e.probeAt) {
 		e.probe(now)
 	}
-	if e.h == nil && e.starting == nil && !now.Before(e.startAt) && !e.draining {
-		e.start(working)
-	}
-	if e.h != nil && e.trouble == nil {
-		e.fill(now)
-	}
 	if e.draining {
 		e.giveBack()
 	}
+	if e.parting != nil {
+		if e.h == nil {
+			e.end = e.parting
+		}
+		return
+	}
+	if e.wantsHandler() && !now.Before(e.startAt) {
+		e.start(working)
+	}
+	if e.h != nil && !e.retiring && e.trouble == nil {
+		e.fill(now)
+	}
+	e.leaveIfIdle(now)
+}
+
+// leaveIfIdle begins the end of a worker that has nothing to do.
+func (e *engine) leaveIfIdle(now time.Time) {
 	idle := len(e.flying) == 0 && len(e.again) == 0 && len(e.batches) == 0
 	switch {
 	case !idle:
 		e.lastOf = now
 	case e.draining:
-		e.finish(spool.ExitDrained, nil)
-	case e.cfg.IdleTimeout > 0 && e.h != nil && now.Sub(e.lastOf) >= e.cfg.IdleTimeout:
-		e.finish(spool.ExitIdle, nil)
+		e.part(spool.ExitDrained)
+	case e.trouble != nil || e.h == nil:
+		e.lastOf = now
+	case e.cfg.IdleTimeout > 0 && now.Sub(e.lastOf) >= e.cfg.IdleTimeout:
+		e.part(spool.ExitIdle)
 	}
 }
 
@@ -162,12 +201,13 @@ func (e *engine) nextTime() time.Time {
 			next = t
 		}
 	}
-	if e.h == nil && e.starting == nil {
+	if e.wantsHandler() {
 		sooner(e.startAt)
 	}
-	if e.trouble != nil {
+	switch {
+	case e.trouble != nil:
 		sooner(e.probeAt)
-	} else if e.h != nil && len(e.flying) < e.width && !e.draining {
+	case e.polling():
 		sooner(e.nextPoll)
 		if e.cfg.IdleTimeout > 0 {
 			sooner(e.lastOf.Add(e.cfg.IdleTimeout))
@@ -181,6 +221,15 @@ func (e *engine) nextTime() time.Time {
 		}
 	}
 	return next
+}
+
+func (e *engine) wantsHandler() bool {
+	return e.h == nil && e.starting == nil && e.parting == nil && !e.draining
+}
+
+// polling reports whether a batch would be claimed if there were one.
+func (e *engine) polling() bool {
+	return e.h != nil && !e.retiring && !e.draining && !e.suspect && len(e.flying) < e.width && len(e.batches) == 0 && len(e.again) == 0
 }
 
 func (e *engine) results() <-chan handler.Result {
@@ -197,74 +246,42 @@ func (e *engine) takingDone(taking context.Context) <-chan struct{} {
 	return taking.Done()
 }
 
-func (e *engine) finish(reason spool.ExitReason, failure *spool.Failure) {
-	if e.end == nil {
-		e.end = &ending{reason: reason, failure: failure}
-	}
-}
-
-// record hands an outcome to the recorder. It waits while the storage fails, but not for ever where that is not allowed.
+// record hands an outcome to the recorder.
 func (e *engine) record(o outcome) {
-	select {
-	case e.rec.in <- o:
-	case <-e.rec.silent:
-		e.silenced()
-	}
-}
-
-// silenced ends a worker that could not show for too long that it lives.
-func (e *engine) silenced() {
-	e.finish(spool.ExitNoHeartbeat, &spool.Failure{Type: "NoHeartbeat", Message: "the spool took no records for " + noBeatLimit.String()})
+	o.last = o.last || len(e.flying) == 0
+	e.rec.in <- o
 }
 
 // beat shows that the worker lives and what it has in hand, and looks whether it was declared dead.
 func (e *engine) beat(now time.Time) {
-	e.nextBeat = now.Add(beatPeriod)
+	e.nextBeat = now.Add(e.cfg.timing.beat)
 	if e.w.Fenced() {
-		e.finish(spool.ExitFenced, nil)
+		e.stop(&ending{reason: spool.ExitFenced})
 		return
 	}
 	e.count++
 	event := spool.Event{Kind: spool.EventBeat, Count: e.count}
-	for _, f := range e.flying {
+	held := false
+	for _, id := range e.order {
+		f := e.flying[id]
 		if f.begun.IsZero() {
 			continue
 		}
-		held := now.Sub(f.begun)
-		event.InHand = append(event.InHand, spool.InHand{File: f.name, Seconds: held.Seconds()})
-		if held > holdLimit {
-			e.giveBack()
-		}
+		age := now.Sub(f.begun)
+		event.InHand = append(event.InHand, spool.InHand{File: f.name, Seconds: age.Seconds()})
+		held = held || age > e.cfg.timing.hold
 	}
-	select {
-	case e.rec.in <- outcome{event: event}:
-	default: // the storage does not take it: there is no beat
+	e.record(outcome{event: &event})
+	if held {
+		e.giveBack()
 	}
 }
 
-// leave ends the handler and gives back what was not finished.
-func (e *engine) leave(working context.Context, cancel context.CancelFunc) {
-	orderly := e.end.reason == spool.ExitIdle || e.end.reason == spool.ExitDrained
-	if s := e.starting; s != nil {
-		cancel() // ends the attempt
-		e.h = (<-s).h
-	}
-	if e.h != nil {
-		if orderly {
-			if err := e.h.Close(working); err != nil {
-				e.log.Warn("ending the handler", "error", err)
-			}
-		}
-		e.h.Kill()
-		for range e.h.Results() { // its end is waited for: nothing of it may go on behind the exit record
-		}
-	}
-	if e.end.reason == spool.ExitFenced || e.end.reason == spool.ExitNoHeartbeat {
-		cancel() // what it held is somebody else's
-		return
-	}
-	e.giveBack()
-	for _, f := range e.flying {
-		e.back(f)
+// watchParent stops everything when the process that started this one has ended.
+func (e *engine) watchParent(working context.Context) {
+	select {
+	case <-e.cfg.ParentGone:
+		e.stop(&ending{reason: spool.ExitParentGone})
+	case <-working.Done():
 	}
 }

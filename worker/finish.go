@@ -1,95 +1,17 @@
 package worker
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
-	"tigerflow.dev/tigerflow/task/library"
-	"tigerflow.dev/tigerflow/task/protocol"
-	"tigerflow.dev/tigerflow/task/python"
 	"tigerflow.dev/tigerflow/worker/handler"
 )
-
-// fruitlessLimit is how many handlers in a row may die without a file in hand or finished before the worker gives up.
-const fruitlessLimit = 5
-
-// start has a handler started; its setup may take minutes, in which the worker goes on showing that it lives.
-func (e *engine) start(working context.Context) {
-	if err := e.w.Current.Truncate(0); err != nil {
-		e.pause(err, time.Now())
-		e.startAt = e.probeAt
-		return
-	}
-	ch := make(chan started, 1)
-	e.starting, e.used = ch, false
-	go func() {
-		h, err := e.newHandler(working)
-		ch <- started{h, err}
-	}()
-}
-
-// newHandler starts a handler of the Task.
-func (e *engine) newHandler(ctx context.Context) (handler.Handler, error) {
-	if name := e.spec.Handler.Builtin; name != "" {
-		if _, ok := library.Lookup(name); !ok {
-			return nil, &handler.SetupError{Stage: protocol.StageLoad, Failure: protocol.Failure{Type: "UnknownBuiltin",
-				Message: fmt.Sprintf("there is no built-in task %q: there is %s", name, strings.Join(library.Names(), ", "))}}
-		}
-	}
-	epoch, err := e.w.Epoch()
-	if err != nil {
-		return nil, err
-	}
-	c := handler.Config{
-		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Self: e.cfg.Self, Log: e.out, Current: e.w.Current,
-	}
-	if e.spec.Handler.Python != nil {
-		data, hash, err := python.Zip()
-		if err != nil {
-			return nil, err
-		}
-		if c.PythonPath, err = e.spool.InstallLib("tigerflow-"+hash+".zip", data); err != nil {
-			return nil, err
-		}
-	}
-	return handler.Start(ctx, c)
-}
-
-func (e *engine) onStarted(s started) {
-	e.starting = nil
-	if s.err == nil {
-		e.h = s.h
-		e.lastOf = time.Now()
-		e.log.Info("handler ready")
-		return
-	}
-	var setup *handler.SetupError
-	var start *handler.StartError
-	switch {
-	case errors.As(s.err, &setup):
-		reason := spool.ExitSetupFailed
-		switch setup.Stage {
-		case protocol.StageLoad:
-			reason = spool.ExitInvalid
-		case protocol.StageParams:
-			reason = spool.ExitInvalidParams
-		}
-		e.finish(reason, &spool.Failure{Type: setup.Type, Message: setup.Message, Traceback: setup.Traceback})
-	case errors.As(s.err, &start):
-		e.finish(spool.ExitNotFound, &spool.Failure{Type: "NotFound", Message: s.err.Error()})
-	default:
-		e.finish(spool.ExitSetupFailed, &spool.Failure{Type: "HandlerFailed", Message: s.err.Error()})
-	}
-}
 
 // onResult takes what the handler says of a file, or its end.
 func (e *engine) onResult(r handler.Result, ok bool) {
@@ -103,19 +25,23 @@ func (e *engine) onResult(r handler.Result, ok bool) {
 		return
 	}
 	e.fruitless = 0
-	if e.pace == 0 {
-		e.pace = r.Seconds
-	}
-	e.pace += (r.Seconds - e.pace) / 8
+	e.measure(r.Seconds)
 	switch {
 	case r.Failure == nil:
-		e.record(outcome{done: f, seconds: r.Seconds, last: len(e.flying) == 0})
+		e.record(outcome{done: f, seconds: r.Seconds})
 	case r.Crashed:
 		e.drop(f)
 		e.crashed([]*file{f}, failureOf(r))
 	default:
 		e.onFailure(f, r)
 	}
+}
+
+func (e *engine) measure(seconds float64) {
+	if math.IsInf(e.pace, 1) {
+		e.pace = seconds
+	}
+	e.pace += (seconds - e.pace) / 8
 }
 
 // land takes a file out of the air and notes that the next one's turn has come.
@@ -125,13 +51,12 @@ func (e *engine) land(id uint64) *file {
 		return nil
 	}
 	delete(e.flying, id)
+	e.suspect = false
 	e.slots = append(e.slots, f.slot)
-	e.order = slices.DeleteFunc(e.order, func(other uint64) bool { return other == id })
-	now := time.Now()
-	for _, id := range e.order[:min(e.width, len(e.order))] {
-		if next := e.flying[id]; next.begun.IsZero() {
-			next.begun = now
-		}
+	at := slices.Index(e.order, id)
+	e.order = slices.Delete(e.order, at, at+1)
+	if turn := e.width - 1; at <= turn && turn < len(e.order) { // it moved up among those that run at once
+		e.flying[e.order[turn]].begun = time.Now()
 	}
 	return f
 }
@@ -140,48 +65,21 @@ func (e *engine) land(id uint64) *file {
 func (e *engine) onFailure(f *file, r handler.Result) {
 	e.drop(f)
 	failure := failureOf(r)
-	if spool.IsStorageErrno(syscall.Errno(r.Failure.Errno)) {
-		e.record(outcome{batch: f.batch, event: spool.Event{Kind: spool.EventStorage, Batch: f.batch.id.String(),
-			Files: []spool.Name{f.name}, Failure: failure}})
-		e.pause(syscall.Errno(r.Failure.Errno), time.Now())
+	if errno := syscall.Errno(r.Failure.Errno); spool.IsStorageErrno(errno) {
+		e.recordFiles(spool.EventStorage, f.batch, []spool.Name{f.name}, failure)
+		e.pause(errno, time.Now())
 		return
 	}
 	if _, err := os.Stat(f.input); errors.Is(err, fs.ErrNotExist) {
-		e.record(outcome{batch: f.batch, event: spool.Event{Kind: spool.EventGone, Batch: f.batch.id.String(), Files: []spool.Name{f.name}}})
+		e.recordFiles(spool.EventGone, f.batch, []spool.Name{f.name}, nil)
 		return
 	}
 	e.record(outcome{batch: f.batch, event: failedEvent(f, r.Seconds, failure)})
 }
 
-// onDeath deals with a handler that has ended by itself or was killed.
-func (e *engine) onDeath() {
-	exit := e.h.Exit()
-	e.h = nil
-	begun, timedOut := e.sort()
-	for _, f := range timedOut {
-		e.record(outcome{batch: f.batch, event: failedEvent(f, time.Duration(e.spec.Timeout).Seconds(), &spool.Failure{
-			Type: "Timeout", Message: "not through with it after " + time.Duration(e.spec.Timeout).String()})})
-	}
-	switch {
-	case len(timedOut) > 0:
-		for _, f := range begun {
-			e.back(f)
-		}
-	case len(begun) > 0:
-		e.crashed(begun, &spool.Failure{Type: "Crashed", Message: "the handler died: " + exit.String(), ExitCode: exitCode(exit), Stderr: strings.Join(exit.LastLines, "\n")})
-	case e.used:
-		e.log.Warn("the handler died between files", "exit", exit.String())
-	}
-	if e.used && len(begun) == 0 && len(timedOut) == 0 {
-		e.fruitless++
-	}
-	if e.fruitless >= fruitlessLimit {
-		e.finish(spool.ExitHandlerFailed, &spool.Failure{Type: "HandlerFailed", Message: "the handler keeps dying between files: " + exit.String(), Stderr: strings.Join(exit.LastLines, "\n")})
-	}
-	e.startAt = time.Now()
-	if e.fruitless > 0 {
-		e.startAt = e.startAt.Add(time.Second << min(e.fruitless-1, 5))
-	}
+// recordFiles records an event that settles some files of a batch.
+func (e *engine) recordFiles(kind spool.EventKind, b *batch, names []spool.Name, failure *spool.Failure) {
+	e.record(outcome{batch: b, event: &spool.Event{Kind: kind, Batch: b.id.String(), Files: names, Failure: failure}})
 }
 
 // sort empties the air: files that user code had in hand by the blame file, those of them that ran into the time-out,
@@ -212,9 +110,11 @@ func (e *engine) sort() (begun, timedOut []*file) {
 // crashed records that the handler died with these files in hand.
 func (e *engine) crashed(files []*file, failure *spool.Failure) {
 	now := time.Now().UTC()
-	for batch, names := range byBatch(files) {
-		e.record(outcome{batch: batch, event: spool.Event{Kind: spool.EventCrashed, Batch: batch.id.String(), Files: names,
-			Suspects: len(files) > 1, Failure: failure, Time: &now}})
+	for b, names := range byBatch(files) {
+		e.record(outcome{batch: b, event: &spool.Event{
+			Kind: spool.EventCrashed, Batch: b.id.String(), Files: names,
+			Suspects: len(files) > 1, Failure: failure, Time: &now,
+		}})
 	}
 }
 
@@ -228,8 +128,11 @@ func byBatch(files []*file) map[*batch][]spool.Name {
 
 // drop removes what a file that is not published left in tmp.
 func (e *engine) drop(f *file) {
+	if f.tmp == "" {
+		return
+	}
 	if err := e.w.Discard(f.tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.log.Warn("removing a temporary", "error", err)
+		e.log.Warn("removing a temporary", "error", err) // it goes with the folder
 	}
 	f.tmp = ""
 }
@@ -242,9 +145,18 @@ func (e *engine) checkTimeouts(now time.Time) {
 	}
 	for _, f := range e.flying {
 		if !f.begun.IsZero() && now.Sub(f.begun) >= limit && !f.late {
-			f.late = true
+			f.late, e.killed = true, true
 			e.h.Kill()
 		}
+	}
+}
+
+func (e *engine) timedOut(files []*file) {
+	limit := time.Duration(e.spec.Timeout)
+	for _, f := range files {
+		e.record(outcome{batch: f.batch, event: failedEvent(f, limit.Seconds(), &spool.Failure{
+			Type: "Timeout", Message: "not through with it after " + limit.String(),
+		})})
 	}
 }
 
@@ -253,10 +165,10 @@ func failureOf(r handler.Result) *spool.Failure {
 	return &spool.Failure{Type: f.Type, Message: f.Message, Traceback: f.Traceback, Errno: f.Errno, ExitCode: r.ExitCode}
 }
 
-// exitCode spells an end as a shell does: 128 and the number of the signal.
-func exitCode(e handler.Exit) int {
-	if e.Signal != 0 {
-		return 128 + int(e.Signal)
+func failedEvent(f *file, seconds float64, failure *spool.Failure) *spool.Event {
+	now := time.Now().UTC()
+	return &spool.Event{
+		Kind: spool.EventFailed, Batch: f.batch.id.String(), Files: []spool.Name{f.name},
+		Seconds: []float64{seconds}, Failure: failure, Time: &now,
 	}
-	return e.Code
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -15,15 +14,15 @@ import (
 // syncers is how many files are synced at once: the disk serves them in one commit.
 const syncers = 16
 
-var errFenced = errors.New("this worker was declared dead")
+const failureOutputPermission = "OutputPermission"
 
 // pending is a file that user code has returned from.
 type pending struct {
 	file    *file
 	seconds float64
 	info    fs.FileInfo
-	settled bool // published, or recorded as failed
-	failed  bool
+	settled bool // published, or recorded as not done
+	lost    bool // recorded as not done
 }
 
 // publishGroup publishes the outputs that wait, as durable as the Task wants them. After an error it can be repeated.
@@ -47,18 +46,20 @@ func (r *recorder) publishGroup() error {
 			return r.explain(err)
 		}
 	}
-	for _, p := range r.group {
-		if !p.failed {
+	for i := range r.group {
+		if p := &r.group[i]; !p.lost {
 			r.done(p)
 		}
 	}
+	clear(r.group)
 	r.group = r.group[:0]
 	return nil
 }
 
 // each calls fn with what is not settled yet.
 func (r *recorder) each(fn func(*pending) error) error {
-	for _, p := range r.group {
+	for i := range r.group {
+		p := &r.group[i]
 		if p.settled {
 			continue
 		}
@@ -73,13 +74,14 @@ func (r *recorder) each(fn func(*pending) error) error {
 func (r *recorder) inspect(p *pending) error {
 	info, failure, err := r.w.Inspect(p.file.tmp)
 	if failure != nil {
-		r.fail(p, failure)
+		r.lose(p, failedEvent(p.file, p.seconds, failure))
 	}
 	p.info = info
 	return err
 }
 
-// syncGroup brings the data of the group onto the disk.
+// syncGroup brings the data of the group onto the disk. Data that did not get there may be lost, whatever a second try
+// says: such a file is to be run again.
 func (r *recorder) syncGroup() error {
 	var wg sync.WaitGroup
 	var next atomic.Int64
@@ -94,7 +96,25 @@ func (r *recorder) syncGroup() error {
 		})
 	}
 	wg.Wait()
-	return r.explain(errors.Join(errs...))
+	for i, err := range errs {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return r.explain(err)
+		case errors.Is(err, fs.ErrPermission):
+			r.lose(&r.group[i], failedEvent(r.group[i].file, r.group[i].seconds, &spool.Failure{
+				Type:    failureOutputPermission,
+				Message: "user code left an output_file that its own user may not read: leave it readable",
+			}))
+		case err != nil:
+			f := r.group[i].file
+			r.lose(&r.group[i], &spool.Event{
+				Kind: spool.EventStorage, Batch: f.batch.id.String(), Files: []spool.Name{f.name},
+				Failure: &spool.Failure{Type: "StorageError", Message: "syncing the output: " + err.Error()},
+			})
+			r.complain(err)
+		}
+	}
+	return nil
 }
 
 // publish gives one output its name. One that is there already is as good, whoever made it.
@@ -102,8 +122,10 @@ func (r *recorder) publish(p *pending) error {
 	mine, err := r.w.Publish(p.file.tmp, p.file.output, p.info)
 	switch {
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL):
-		r.fail(p, &spool.Failure{Type: spool.FailureOutputName,
-			Message: "no file here can have the output's name " + filepath.Base(p.file.output) + ": " + err.Error()})
+		r.lose(p, failedEvent(p.file, p.seconds, &spool.Failure{
+			Type:    spool.FailureOutputName,
+			Message: "no file here can have the output's name " + filepath.Base(p.file.output) + ": " + err.Error(),
+		}))
 		return nil
 	case err != nil:
 		return err
@@ -114,12 +136,12 @@ func (r *recorder) publish(p *pending) error {
 	return nil
 }
 
-// fail settles a file as a failed one.
-func (r *recorder) fail(p *pending, failure *spool.Failure) {
+// lose settles a file as one that is not done.
+func (r *recorder) lose(p *pending, e *spool.Event) {
 	r.discard(p.file)
-	r.event(failedEvent(p.file, p.seconds, failure))
+	r.event(*e)
 	r.settle(p.file.batch, 1)
-	p.settled, p.failed = true, true
+	p.settled, p.lost = true, true
 }
 
 func (r *recorder) discard(f *file) {
@@ -128,21 +150,12 @@ func (r *recorder) discard(f *file) {
 	}
 }
 
-// explain tells the trace of a fence from a failing storage.
+// explain tells the trace of a fence, which ends everything, from a failing storage.
 func (r *recorder) explain(err error) error {
-	if err == nil || !errors.Is(err, fs.ErrNotExist) || !r.w.Fenced() {
+	if !errors.Is(err, fs.ErrNotExist) || !r.w.Fenced() {
 		return err
 	}
-	select {
-	case <-r.fenced:
-	default:
-		close(r.fenced)
-	}
-	return errFenced
-}
-
-func failedEvent(f *file, seconds float64, failure *spool.Failure) spool.Event {
-	now := time.Now().UTC()
-	return spool.Event{Kind: spool.EventFailed, Batch: f.batch.id.String(), Files: []spool.Name{f.name},
-		Seconds: []float64{seconds}, Failure: failure, Time: &now}
+	fenced := &ending{reason: spool.ExitFenced}
+	r.stop(fenced)
+	return fenced
 }

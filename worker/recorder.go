@@ -14,6 +14,7 @@ const (
 	groupSize   = 64                     // outputs made durable together
 	groupWait   = 200 * time.Millisecond // the longest that a finished output waits for company
 	flushPeriod = time.Second            // the longest that a record stays in memory
+	retryLast   = 5 * time.Second        // the longest wait between two tries at a storage that fails
 )
 
 // outcome is news for the recorder: a file that user code has returned from, or an event.
@@ -21,137 +22,175 @@ type outcome struct {
 	done    *file
 	seconds float64
 
-	event spool.Event
+	event *spool.Event
 	batch *batch // whose files the event settles; nil if none
 
 	last bool // nothing else is under way: do not wait for company
 }
 
 // recorder publishes outputs and writes the journal. One goroutine owns both, so that a record never says more than the
-// disk has; while the storage does not take them it holds everything and the engine, waiting for it, takes no more.
+// disk has. What the storage does not take it holds and tries again, and the engine, told, takes no more.
 type recorder struct {
 	w    *spool.Worker
 	spec *spool.Spec
 	log  *slog.Logger
+	time timing
+	stop context.CancelCauseFunc
 
 	in     chan outcome
-	fenced chan struct{} // closed when the worker's folder was found gone
-	silent chan struct{} // closed by watch
+	failed chan error  // why the storage does not take something
+	stuck  atomic.Bool // something waits for the storage
 	start  time.Time
 	beaten atomic.Int64 // when the journal last reached the file, in nanoseconds since start
 
-	group []*pending // not published, or not known to be durable
-	ended []*batch   // to be let go once the journal is written
+	due   <-chan time.Time // of the next persist; nil if nothing waits
+	retry time.Duration    // the last wait for the storage
+	group []pending        // not published, or not known to be durable
+	ended []*batch         // to be let go once the journal is written
 
 	names   []spool.Name // done, for the next record
 	seconds []float64
 	of      *batch // the batch of names
 }
 
-func newRecorder(w *spool.Worker, spec *spool.Spec, log *slog.Logger) *recorder {
-	return &recorder{w: w, spec: spec, log: log, in: make(chan outcome, 256), fenced: make(chan struct{}), silent: make(chan struct{}), start: time.Now()}
+func newRecorder(w *spool.Worker, spec *spool.Spec, c Config, stop context.CancelCauseFunc) *recorder {
+	return &recorder{
+		w: w, spec: spec, log: c.Log, time: c.timing, stop: stop,
+		in: make(chan outcome, 2*groupSize), failed: make(chan error, 1), start: time.Now(),
+	}
 }
 
-// watch closes silent once the journal has not reached the file for noBeatLimit, by this host's own monotonic clock.
+// watch stops everything once the journal has not reached the file for too long, by this host's own monotonic clock.
 func (r *recorder) watch(working context.Context) {
-	tick := time.NewTicker(time.Second)
+	limit := r.time.silence
+	tick := time.NewTicker(limit / 30)
 	defer tick.Stop()
 	for {
 		select {
 		case <-working.Done():
 			return
 		case <-tick.C:
-			if time.Since(r.start)-time.Duration(r.beaten.Load()) > noBeatLimit {
-				close(r.silent)
+			if time.Since(r.start)-time.Duration(r.beaten.Load()) > limit {
+				r.stop(&ending{spool.ExitNoHeartbeat, &spool.Failure{Type: "NoHeartbeat", Message: "the spool took no records for " + limit.String()}})
 				return
 			}
 		}
 	}
 }
 
-// run takes outcomes until in is closed. When working ends it does not wait any more for a storage that fails: what it
-// then holds is found unfinished by whoever fences this worker.
+// run takes outcomes until in is closed, and then goes on until the storage has taken all of it. When working has ended
+// it tries once: what is not recorded is found unfinished by whoever fences this worker.
 func (r *recorder) run(working context.Context) {
-	var due <-chan time.Time
-	for {
+	for open := true; open; {
 		select {
 		case o, ok := <-r.in:
-			if !ok {
-				r.persist(working)
-				return
+			if open = ok; open {
+				r.note(o)
 			}
-			if r.take(o) || len(r.group) >= groupSize || len(r.ended) > 0 {
-				r.persist(working)
-				due = nil
-			} else if due == nil {
-				due = time.After(r.patience())
-			}
-		case <-due:
-			r.persist(working)
-			due = nil
+		case <-r.due:
+			r.persist()
+		}
+	}
+	r.persist()
+	for r.stuck.Load() && working.Err() == nil {
+		select {
+		case <-working.Done():
+		case <-r.due:
+			r.persist()
 		}
 	}
 }
 
-func (r *recorder) patience() time.Duration {
-	if r.spec.Durability == spool.Fsync {
-		return groupWait
-	}
-	return flushPeriod
-}
-
-// take notes one outcome and reports whether it is not to wait for company.
-func (r *recorder) take(o outcome) bool {
-	if o.done == nil {
-		r.event(o.event)
+// note takes one outcome in, and does what is not to wait for company.
+func (r *recorder) note(o outcome) {
+	urgent := o.last
+	if o.done != nil {
+		r.group = append(r.group, pending{file: o.done, seconds: o.seconds})
+	} else {
+		r.event(*o.event)
 		r.settle(o.batch, len(o.event.Files))
-		return o.event.Kind != spool.EventBack
+		urgent = urgent || !patient(o.event.Kind)
 	}
-	r.group = append(r.group, &pending{file: o.done, seconds: o.seconds})
-	if r.spec.Durability == spool.None && r.publishGroup() != nil {
-		return true // persist waits for the storage
-	}
-	return o.last
-}
-
-// persist makes all that was taken so far as durable as the Task wants it, trying until the storage takes it.
-func (r *recorder) persist(working context.Context) {
-	err := r.retry(working, func() error {
-		if err := r.publishGroup(); err != nil {
-			return err
-		}
-		r.flushNames()
-		if r.spec.Durability == spool.Fsync {
-			return r.w.Journal.Sync()
-		}
-		return r.w.Journal.Flush()
-	})
-	if err != nil {
+	if r.stuck.Load() { // it is tried again in its time
 		return
 	}
-	r.beaten.Store(int64(time.Since(r.start)))
+	patience := groupWait
+	if r.spec.Durability == spool.None {
+		patience = flushPeriod
+		if err := r.publishGroup(); err != nil {
+			r.hold(err)
+			return
+		}
+	}
+	switch {
+	case urgent || len(r.group) >= groupSize || len(r.ended) > 0:
+		r.persist()
+	case r.due == nil:
+		r.due = time.After(patience)
+	}
+}
+
+// patient tells the events that many files may have in a short time.
+func patient(kind spool.EventKind) bool {
+	return kind == spool.EventFailed || kind == spool.EventGone || kind == spool.EventBack
+}
+
+// persist makes all that was taken so far as durable as the Task wants it. A journal that can be written is, even if
+// outputs cannot be published: it shows that the worker lives.
+func (r *recorder) persist() {
+	r.due = nil
+	publishErr := r.publishGroup()
+	journalErr := r.writeJournal()
+	if journalErr == nil {
+		r.beaten.Store(int64(time.Since(r.start)))
+		r.letGo()
+	}
+	if err := errors.Join(publishErr, journalErr); err != nil {
+		r.hold(err)
+		return
+	}
+	r.stuck.Store(false)
+	r.retry = 0
+}
+
+// hold has persist called again later, and the engine take no more until then.
+func (r *recorder) hold(err error) {
+	r.retry = min(max(2*r.retry, r.time.probe), retryLast)
+	r.due = time.After(r.retry)
+	first := !r.stuck.Swap(true)
+	if _, fenced := errors.AsType[*ending](err); fenced {
+		return
+	}
+	if first {
+		r.log.Warn("the storage does not take what is done", "error", err)
+	}
+	r.complain(err)
+}
+
+// complain has the engine take no more files for now.
+func (r *recorder) complain(err error) {
+	select {
+	case r.failed <- err:
+	default: // it has yet to hear the last one
+	}
+}
+
+func (r *recorder) writeJournal() error {
+	r.flushNames()
+	if r.spec.Durability == spool.Fsync {
+		return r.w.Journal.Sync()
+	}
+	return r.w.Journal.Flush()
+}
+
+// letGo drops batches whose last outcome is in the journal.
+func (r *recorder) letGo() {
 	for _, b := range r.ended {
 		if err := r.w.Drop(b.id); err != nil {
 			r.log.Warn("letting go of a batch", "batch", b.id.String(), "error", err) // its outcomes are in the journal
 		}
 	}
 	r.ended = r.ended[:0]
-}
-
-// retry repeats try until it succeeds, working ends, or this worker is found fenced.
-func (r *recorder) retry(working context.Context, try func() error) error {
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		err := try()
-		if err == nil || errors.Is(err, errFenced) {
-			return err
-		}
-		r.log.Warn("waiting for the storage", "error", err)
-		select {
-		case <-working.Done():
-			return err
-		case <-time.After(wait):
-		}
-	}
 }
 
 // done notes a published output. Names of one batch share a record.

@@ -1,11 +1,9 @@
 package worker
 
 import (
-	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -19,52 +17,38 @@ const (
 	// aheadBelow is the pace in seconds per file up to which the handler has its next file before it is through with
 	// one. For slower files it would gain nothing, and the file would wait behind a long one.
 	aheadBelow = 0.1
-	// holdLimit is how long a file may be in hand before the worker gives back those that wait behind it.
-	holdLimit = 10 * time.Second
+	// aheadWork is how many seconds of work, by the pace, are sent ahead where that is more than one file, and aheadMost
+	// the limit: files of less than a millisecond would else wait for the talk between the processes.
+	aheadWork = 0.002
+	aheadMost = 16
 )
 
 // fill hands files to the handler as long as it can use them.
 func (e *engine) fill(now time.Time) {
-	for e.end == nil && e.trouble == nil && len(e.flying) < e.window() {
+	for e.trouble == nil && !e.retiring && !e.suspect && len(e.flying) < e.window() {
 		f := e.next(now)
 		if f == nil {
 			return
 		}
-		if f.batch.alone && !e.freshen() {
-			e.again = append([]*file{f}, e.again...)
+		if f.batch.alone && e.used {
+			e.again = append(e.again, f)
+			e.retire() // it is to have a handler of its own
 			return
 		}
 		e.send(f, now)
 	}
 }
 
+// window is how many files the handler may have: those that run at once, and some ahead if they are quick.
 func (e *engine) window() int {
-	if len(e.flying) > 0 && e.pace < aheadBelow && !e.alone() {
-		return e.width + 1
+	switch {
+	case len(e.flying) == 0 || e.pace >= aheadBelow:
+		return e.width
+	case e.pace*aheadMost <= aheadWork:
+		return e.width + aheadMost
+	default:
+		return e.width + max(1, int(aheadWork/e.pace))
 	}
-	return e.width
-}
-
-// alone reports whether a suspect is in hand: then nothing else may be.
-func (e *engine) alone() bool {
-	for _, f := range e.flying {
-		if f.batch.alone {
-			return true
-		}
-	}
-	return false
-}
-
-// freshen reports whether the handler is one that a suspect may have for itself, and sees to it that one comes.
-func (e *engine) freshen() bool {
-	if len(e.flying) > 0 {
-		return false
-	}
-	if !e.used {
-		return true
-	}
-	e.h.Kill() // its Results end, and another is started
-	return false
 }
 
 // next is the next file to begin, or nil if there is none now.
@@ -74,7 +58,7 @@ func (e *engine) next(now time.Time) *file {
 		e.again = e.again[1:]
 		return f
 	}
-	if len(e.batches) == 0 && !e.draining && !now.Before(e.nextPoll) && !e.alone() {
+	if len(e.batches) == 0 && !e.draining && !now.Before(e.nextPoll) {
 		e.claim(now)
 	}
 	if len(e.batches) == 0 {
@@ -110,11 +94,9 @@ func (e *engine) claim(now time.Time) {
 	slices.SortFunc(ids, spool.BatchID.Compare)
 	ids = ids[:min(len(ids), claimAmong)]
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	for _, id := range ids {
-		if e.claimOne(id) {
-			e.polls = 0
-			return
-		}
+	if slices.ContainsFunc(ids, e.claimOne) {
+		e.polls = 0
+		return
 	}
 	wait := min(pollFirst<<min(e.polls, 20), pollLast)
 	e.polls++
@@ -129,7 +111,7 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 		}
 		return false
 	}
-	if top, topErr := e.w.Epoch(); err == nil && topErr == nil && id.Epoch < top { // fed by a zombie
+	if top, topErr := e.w.Epoch(); topErr == nil && id.Epoch < top { // fed by a zombie
 		if err := e.w.Drop(id); err != nil {
 			e.log.Warn("dropping a batch of an old epoch", "error", err)
 		}
@@ -139,7 +121,7 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 	if err != nil || len(content.Files) == 0 {
 		e.log.Warn("a batch is unreadable", "batch", id.String(), "error", err)
 		b.left = 0
-		e.record(outcome{event: spool.Event{Kind: spool.EventBad, Batch: id.String()}, batch: b})
+		e.record(outcome{event: &spool.Event{Kind: spool.EventBad, Batch: id.String()}, batch: b})
 		return false
 	}
 	e.batches = append(e.batches, b)
@@ -162,10 +144,10 @@ func (e *engine) send(f *file, now time.Time) {
 	e.lastID++
 	e.flying[e.lastID] = f
 	e.order = append(e.order, e.lastID)
+	e.suspect, e.used = f.batch.alone, true
 	if len(e.order) <= e.width {
 		f.begun = now
 	}
-	e.used = true
 	mark := spool.Mark{Batch: f.batch.id, Index: f.index}
 	err := e.h.Run(handler.Request{ID: e.lastID, Input: f.input, Output: f.tmp, Slot: f.slot, Mark: mark.String()})
 	if err != nil { // it has died; the end of its Results says the rest
@@ -173,39 +155,10 @@ func (e *engine) send(f *file, now time.Time) {
 	}
 }
 
-// pause stops taking because of the storage, until a probe succeeds.
-func (e *engine) pause(err error, now time.Time) {
-	if e.w.Fenced() {
-		e.finish(spool.ExitFenced, nil)
-		return
-	}
-	if e.probeGap = min(2*e.probeGap, 30*time.Second); e.probeGap == 0 {
-		e.probeGap = time.Second
-	}
-	e.trouble, e.probeAt = err, now.Add(e.probeGap)
-	kind := "StorageError"
-	if spool.IsFull(err) {
-		kind = "StorageFull"
-	}
-	e.log.Warn("waiting for the storage", "error", err)
-	e.record(outcome{event: spool.Event{Kind: spool.EventPaused, Failure: &spool.Failure{Type: kind, Message: err.Error()}}})
-}
-
-// probe looks whether the storage is well again.
-func (e *engine) probe(now time.Time) {
-	if err := e.w.Room(); err != nil {
-		e.probeGap = min(2*e.probeGap, 30*time.Second)
-		e.probeAt = now.Add(e.probeGap)
-		return
-	}
-	e.trouble = nil
-	e.record(outcome{event: spool.Event{Kind: spool.EventResumed}})
-}
-
 // giveBack returns the files that were not begun, so that others can have them.
 func (e *engine) giveBack() {
 	for _, b := range e.batches {
-		e.record(outcome{event: spool.Event{Kind: spool.EventBack, Batch: b.id.String(), Files: b.files[b.next:]}, batch: b})
+		e.recordFiles(spool.EventBack, b, b.files[b.next:], nil)
 	}
 	e.batches = nil
 	for _, f := range e.again {
@@ -216,10 +169,6 @@ func (e *engine) giveBack() {
 
 // back returns one file that was prepared, or was in hand through no fault of its own.
 func (e *engine) back(f *file) {
-	if f.tmp != "" {
-		if err := e.w.Discard(f.tmp); err != nil && !errors.Is(err, syscall.ENOENT) {
-			e.log.Warn("removing a temporary", "error", err)
-		}
-	}
-	e.record(outcome{event: spool.Event{Kind: spool.EventBack, Batch: f.batch.id.String(), Files: []spool.Name{f.name}}, batch: f.batch})
+	e.drop(f)
+	e.recordFiles(spool.EventBack, f.batch, []spool.Name{f.name}, nil)
 }

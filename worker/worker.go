@@ -11,15 +11,7 @@ import (
 	"os"
 	"time"
 
-	"tigerflow.dev/tigerflow/internal/wake"
 	"tigerflow.dev/tigerflow/spool"
-)
-
-const (
-	beatPeriod = 5 * time.Second
-	// noBeatLimit is how long a worker of a Local Task may fail to show that it lives before it stops working by its
-	// own decision: after that a successor may be started, and a Local Task never has two.
-	noBeatLimit = 30 * time.Second
 )
 
 // Config says for which slot of which spool this process works.
@@ -30,6 +22,23 @@ type Config struct {
 	Self        string          // the worker binary, which also runs the built-in tasks
 	ParentGone  <-chan struct{} // closed when the process that started it has ended; nil if nobody watches
 	Log         *slog.Logger
+
+	timing timing
+}
+
+// timing is how patient a worker is.
+type timing struct {
+	beat    time.Duration // how often it shows that it lives
+	hold    time.Duration // how long a file may be in hand before those that wait behind it are given back
+	restart time.Duration // wait after a handler died for nothing; doubled each time
+	probe   time.Duration // first wait for a storage that fails; doubled each time
+	// silence is how long a worker of a Local Task may fail to show that it lives before it stops working by its own
+	// decision: after that a successor may be started, and a Local Task never has two.
+	silence time.Duration
+}
+
+var usual = timing{
+	beat: 5 * time.Second, hold: 10 * time.Second, restart: time.Second, probe: time.Second, silence: 30 * time.Second,
 }
 
 // ErrTaken means that another process was born for the same slot: this one has touched nothing.
@@ -38,12 +47,14 @@ var ErrTaken = errors.New("the slot is taken")
 // Run works until there is a reason to leave, which stands in the worker's exit record and is returned. The end of taking
 // makes it finish what is in hand and leave; the end of working makes it leave at once.
 func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
+	if c.timing == (timing{}) {
+		c.timing = usual
+	}
 	s, err := spool.Open(c.Spool)
 	if err != nil {
 		return spool.ExitError, err
 	}
-	spec := s.Spec()
-	w, born, err := s.Bear(c.ID, spool.Born{Revision: spec.Revision, Time: time.Now().UTC()})
+	w, born, err := s.Bear(c.ID, spool.Born{Revision: s.Spec().Revision, Time: time.Now().UTC()})
 	if err != nil {
 		return spool.ExitError, fmt.Errorf("making the worker's folder: %w", err)
 	}
@@ -56,32 +67,25 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 	}
 	defer out.Close()
 
-	e := newEngine(c, s, w, out)
-	end := e.run(working, taking)
+	end := newEngine(c, s, w, out).run(working, taking)
 	if end.reason != spool.ExitFenced { // a fenced worker's tmp is gone already
 		err = w.Sweep(func(string) bool { return false })
 	}
 	return end.reason, errors.Join(err, w.Exit(end.reason, end.failure))
 }
 
-// ending is why an engine came to its end.
+// ending is why an engine came to its end. As the cause of a context's end it stops everything at once.
 type ending struct {
 	reason  spool.ExitReason
 	failure *spool.Failure
 }
 
-func newEngine(c Config, s *spool.Spool, w *spool.Worker, out *os.File) *engine {
-	spec := s.Spec()
-	e := &engine{
-		cfg: c, spool: s, spec: spec, w: w, out: out,
-		width: max(1, spec.Concurrency),
-		log:   c.Log, flying: map[uint64]*file{},
-		wake:   wake.New(),
-		lastOf: time.Now(),
+func (e *ending) Error() string { return "the worker ends: " + string(e.reason) }
+
+// causeOf is the ending that a context's end asks for.
+func causeOf(working context.Context) *ending {
+	if end, ok := errors.AsType[*ending](context.Cause(working)); ok {
+		return end
 	}
-	for slot := e.width; slot >= 0; slot-- { // one more than run at once: the file that is sent ahead has one too
-		e.slots = append(e.slots, slot)
-	}
-	e.rec = newRecorder(w, spec, c.Log)
-	return e
+	return &ending{reason: spool.ExitStopped}
 }

@@ -56,8 +56,8 @@ func run(args []string) error {
 		}
 		os.Exit(serve())
 	case "version":
-		fmt.Println(version.Get().Version)
-		return nil
+		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
+		return err
 	}
 	return errUsage
 }
@@ -88,9 +88,10 @@ func work(args []string) error {
 	defer stopWorking()
 	taking, stopTaking := context.WithCancel(working)
 	defer stopTaking()
+	// Caught and left alone instead of ignored: user code would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM)
-	signal.Ignore(os.Interrupt)
 	go func() {
 		<-signals
 		stopTaking()
