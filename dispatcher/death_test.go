@@ -78,7 +78,7 @@ func TestDeaths(t *testing.T) {
 
 func (r *rig) must1Ended(s *Snapshot, id string) {
 	r.t.Helper()
-	if len(s.Ended) != 1 || s.Ended[0].ID != id || len(s.Workers) != 0 {
+	if w, known := r.d.workers[id]; !known || w != nil || len(s.Workers) != 0 {
 		r.t.Fatalf("worker %s has not ended: %+v", id, s)
 	}
 }

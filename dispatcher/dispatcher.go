@@ -46,7 +46,6 @@ type Dispatcher struct {
 	inputs   discovery
 	verdicts []spool.Name // given up, the error file not yet written
 	recent   []Failure
-	ended    []EndedWorker
 	storage  *Trouble // the dispatcher's own
 
 	pace    float64 // seconds of user code per file, smoothed; 0 before the first

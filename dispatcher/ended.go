@@ -7,13 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 )
-
-const endedMost = 32
 
 // End is what is known of a worker's end by those who started it.
 type End struct {
@@ -80,8 +77,6 @@ func (d *Dispatcher) endWorker(w *worker, now time.Time) error {
 	}
 	d.log.Info("worker ended", "worker", w.id, "reason", end.Message, "fedAgain", len(entry.Back)+len(entry.Suspect), "adopted", len(entry.Done))
 	d.settleEnded(entry, now)
-	d.ended = append(d.ended, EndedWorker{ID: w.id, Exit: w.exit})
-	d.ended = slices.Clone(d.ended[max(0, len(d.ended)-endedMost):])
 	return nil
 }
 

@@ -25,7 +25,6 @@ type Snapshot struct {
 	SecondsPerFile float64 // of user code; 0 before the first
 
 	Workers []WorkerState // that live, as far as their folders tell
-	Ended   []EndedWorker // the last ones, latest last
 	Recent  []Failure     // the last files given up, latest last
 	Storage *Trouble      // why work waits for the storage
 	Input   string        // why the input folder cannot be listed
@@ -36,12 +35,6 @@ type WorkerState struct {
 	ID     string
 	News   time.Time // when there was last news of it
 	InHand []spool.InHand
-}
-
-// EndedWorker is a worker that was recovered from.
-type EndedWorker struct {
-	ID   string
-	Exit *spool.Exit // nil if it left no word
 }
 
 // Failure is a file given up.
@@ -76,7 +69,7 @@ func (d *Dispatcher) survey() *Snapshot {
 	s := &Snapshot{
 		Done: d.done, Failed: d.failed, SecondsPerFile: d.pace, Storage: d.storage,
 		Settling: int64(len(d.inputs.unsettled)),
-		Ended:    slices.Clone(d.ended), Recent: slices.Clone(d.recent),
+		Recent:   slices.Clone(d.recent),
 	}
 	for id, w := range d.workers {
 		if w == nil {
@@ -108,7 +101,7 @@ func (s *Snapshot) same(o *Snapshot) bool {
 	return s.counts() == o.counts() &&
 		slices.EqualFunc(s.Workers, o.Workers, func(a, b WorkerState) bool { return a.ID == b.ID }) &&
 		(s.Storage == o.Storage || s.Storage != nil && o.Storage != nil && *s.Storage == *o.Storage) &&
-		slices.Equal(s.Ended, o.Ended) && slices.Equal(s.Recent, o.Recent)
+		slices.Equal(s.Recent, o.Recent)
 }
 
 // counts is what can be compared at once.

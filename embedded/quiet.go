@@ -17,7 +17,10 @@ import (
 // Quiet sends the errors of the Kubernetes and gRPC libraries to log and drops what else they have to say, which
 // by default they write to stderr. It sets the loggers of the whole process: a command calls it once, before Start.
 func Quiet(log logr.Logger) {
-	errorsOnly := logr.New(errorSink{log.GetSink()})
+	errorsOnly := logr.Discard()
+	if sink := log.GetSink(); sink != nil {
+		errorsOnly = logr.New(errorSink{sink})
+	}
 	klog.SetLogger(errorsOnly)
 	ctrllog.SetLogger(errorsOnly)
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
@@ -40,6 +43,7 @@ var harmless = []string{
 	"Post-timeout activity",
 	"Timeout or abort while handling",
 	"Unable to authenticate the request",
+	"failed to update managedFields",       // of an object that is refused for a wrong type of a field
 	"timed out waiting for caches to sync", // said when the wait is stopped; it has no time-out
 }
 

@@ -35,8 +35,11 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 		}
 	}
 	missing := r.Desired - len(fit)
-	if missing <= 0 || r.Stall != nil || need.Suspended {
+	if missing <= 0 || need.Suspended || f.unlearnt(mine) {
 		return r, nil
+	}
+	if r.Stall != nil {
+		missing = 1 // one tries whether a person has mended it
 	}
 	if wait := f.ladder.until.Sub(now); wait > 0 {
 		r.Next = wait
@@ -57,6 +60,16 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 	}
 	r.Pending += len(specs)
 	return r, nil
+}
+
+// unlearnt reports whether a worker has ended that nothing was learnt from yet: how it ended may put off the next one.
+func (f *Fleet) unlearnt(mine map[string]executor.Worker) bool {
+	for id, w := range mine {
+		if w.Phase.Terminal() && !f.told[id] {
+			return true
+		}
+	}
+	return false
 }
 
 func anyAlive(mine map[string]executor.Worker) bool {

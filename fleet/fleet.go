@@ -31,7 +31,7 @@ type Report struct {
 	Held                      int           // of Pending: not before a person acts
 	Draining                  int           // of Running: they take nothing more
 	Message                   string        // why so many are desired
-	Stall                     *Stall        // nothing is started until the Task changes
+	Stall                     *Stall        // a person must act; now and then one worker tries whether that was done
 	Crashing                  *spool.Exit   // workers end badly; the next is started after a pause
 	Next                      time.Duration // when to step again if nothing happens; 0 is never
 }

@@ -16,6 +16,8 @@ const (
 	ladderLast  = 5 * time.Minute
 	// setupLimit is how many setups in a row may fail, with no file done in between, before a person must act.
 	setupLimit = 3
+	// stallRetry is the shortest pause before it is tried whether what stalled the Task was mended.
+	stallRetry = 30 * time.Second
 )
 
 // ladder makes the pauses between workers that end badly longer and longer.
@@ -75,7 +77,7 @@ func (f *Fleet) lastWord(id string) (*spool.Exit, error) {
 // progress takes in how many files are done or failed. When there are more, all is well again.
 func (l *ladder) progress(settled int64) {
 	if settled > l.settled {
-		l.bad, l.last, l.until = 0, nil, time.Time{}
+		*l = ladder{}
 	}
 	l.settled = settled
 }
@@ -88,17 +90,23 @@ func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
 		}
 		exit = &spool.Exit{Reason: spool.ExitError, Failure: &spool.Failure{Type: "WorkerDied", Message: describe(w)}}
 	}
+	pause := min(ladderFirst<<min(l.bad, 20), ladderLast)
 	switch exit.Reason {
 	case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound:
 		l.stall = stallOf(exit)
 	case spool.ExitSetupFailed, spool.ExitHandlerFailed, spool.ExitError, spool.ExitNoHeartbeat:
-		l.bad++
 		l.last = exit
-		l.until = now.Add(min(ladderFirst<<min(l.bad-1, 20), ladderLast))
-		if exit.Reason == spool.ExitSetupFailed && l.bad >= setupLimit {
+		if exit.Reason == spool.ExitSetupFailed && l.bad+1 >= setupLimit {
 			l.stall = stallOf(exit)
 		}
+	default:
+		return
 	}
+	l.bad++
+	if l.stall != nil {
+		pause = max(pause, stallRetry)
+	}
+	l.until = now.Add(pause)
 }
 
 func stallOf(exit *spool.Exit) *Stall {

@@ -17,7 +17,7 @@ import (
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/executor/executortest"
 	"tigerflow.dev/tigerflow/executor/process"
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/spool/spooltest"
 	"tigerflow.dev/tigerflow/worker"
@@ -110,7 +110,7 @@ func (p *plant) until(what string, holds func(Report, *dispatcher.Snapshot) bool
 	p.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		snap := p.d.Snapshot()
 		all, err := p.faults.List(p.t.Context())

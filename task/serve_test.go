@@ -208,7 +208,7 @@ func TestServeConcurrently(t *testing.T) {
 
 func waitFor(t *testing.T, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); <-time.After(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !condition(); <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited 20 s in vain")
 		}

@@ -65,7 +65,7 @@ func (c *crew) ends(want spool.ExitReason) *spool.Failure {
 	c.t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		c.t.Fatalf("the worker does not end; log:\n%s", c.log)
 	}
 	if c.reason != want || c.err != nil {

@@ -173,7 +173,7 @@ func TestCannotStart(t *testing.T) {
 		want   spool.ExitReason
 		tells  string // type, message or traceback
 	}{
-		{"no module", python(func(h *spool.PythonHandler) { h.Module = "absent.py" }), "", spool.ExitInvalid, "absent.py"},
+		{"no module", python(func(h *spool.PythonHandler) { h.Module = "absent.py" }), "", spool.ExitNotFound, "absent.py"},
 		{"no class", python(func(h *spool.PythonHandler) { h.Module = "act.py:Absent" }), "", spool.ExitInvalid, "Absent"},
 		{"unknown param", func(s *spool.Spec) { s.Params = map[string]json.RawMessage{"shade": json.RawMessage(`"red"`)} }, "", spool.ExitInvalidParams, "shade"},
 		{"setup raises", nil, "def deep():\n    raise RuntimeError('no model')\ndeep()", spool.ExitSetupFailed, "in deep"},

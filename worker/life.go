@@ -87,7 +87,7 @@ func (e *engine) onStartFailed(err error) {
 		return
 	}
 	if isSetup {
-		e.end = &ending{reasonOf(setup.Stage), &spool.Failure{Type: setup.Type, Message: setup.Message, Traceback: setup.Traceback}}
+		e.end = &ending{reasonOf(setup), &spool.Failure{Type: setup.Type, Message: setup.Message, Traceback: setup.Traceback}}
 		return
 	}
 	if _, ok := errors.AsType[*handler.StartError](err); ok {
@@ -98,9 +98,12 @@ func (e *engine) onStartFailed(err error) {
 	e.inVain(&spool.Failure{Type: "HandlerFailed", Message: "the handler cannot be started: " + err.Error()})
 }
 
-func reasonOf(failed protocol.Stage) spool.ExitReason {
-	switch failed {
+func reasonOf(failed *handler.SetupError) spool.ExitReason {
+	switch failed.Stage {
 	case protocol.StageLoad:
+		if failed.Type == protocol.TypeModuleAbsent {
+			return spool.ExitNotFound
+		}
 		return spool.ExitInvalid
 	case protocol.StageParams:
 		return spool.ExitInvalidParams

@@ -133,7 +133,7 @@ wait("g")`)
 	// Beats, a few of which fit into the journal's last block, stop.
 	select {
 	case <-w.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the worker goes on in silence")
 	}
 	if w.reason != spool.ExitNoHeartbeat {

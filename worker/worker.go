@@ -20,6 +20,7 @@ type Config struct {
 	ID          string
 	IdleTimeout time.Duration   // without work for so long it leaves; 0 is never
 	Self        string          // the worker binary, which also runs the built-in tasks
+	Strays      func() error    // ends what user code has left outside its handler's group; nil if the parent does
 	ParentGone  <-chan struct{} // closed when the process that started it has ended; nil if nobody watches
 	Log         *slog.Logger
 
@@ -70,6 +71,9 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 	end := newEngine(c, s, w, out).run(working, taking)
 	if end.reason != spool.ExitFenced { // a fenced worker's tmp is gone already
 		err = w.Sweep(func(string) bool { return false })
+	}
+	if c.Strays != nil && end.reason == spool.ExitParentGone { // before the record that lets a successor start
+		err = errors.Join(err, c.Strays())
 	}
 	return end.reason, errors.Join(err, w.Exit(end.reason, end.failure))
 }

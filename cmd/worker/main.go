@@ -13,7 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"golang.org/x/sys/unix"
+
+	"tigerflow.dev/tigerflow/internal/tether"
 	"tigerflow.dev/tigerflow/internal/version"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/library"
@@ -77,6 +79,10 @@ func work(args []string) error {
 	if !spool.ValidWorker(c.ID) {
 		return fmt.Errorf("%w: --id %q is not KEY.INDEX.rN", errUsage, c.ID)
 	}
+	// A handler's end then means the end of its whole group: what it leaves behind becomes this process's to wait for.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("becoming the reaper of user code: %w", err)
+	}
 	var err error
 	if c.Self, err = os.Executable(); err != nil {
 		return err
@@ -98,12 +104,12 @@ func work(args []string) error {
 		<-signals
 		stopWorking()
 	}()
-	reason, err := worker.Run(working, taking, c)
-	if reason == spool.ExitParentGone { // nobody else is left to look after what user code started
+	c.Strays = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
 		defer cancel()
-		err = errors.Join(err, tether.EndWorker(ctx, c.ID, os.Getpid()))
+		return tether.EndWorker(ctx, c.ID, os.Getpid())
 	}
+	reason, err := worker.Run(working, taking, c)
 	if errors.Is(err, worker.ErrTaken) {
 		log.Info("another process works in this slot", "worker", c.ID)
 		return nil

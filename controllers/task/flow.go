@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"reflect"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -71,6 +66,9 @@ func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e execut
 		return nil
 	}
 	if err := checkDirectories(&spec); err != nil {
+		return err
+	}
+	if err := checkNeighbours(&spec); err != nil {
 		return err
 	}
 	dir := spool.Dir(string(spec.OutputDir), spec.Task)
@@ -143,51 +141,4 @@ func (f *flow) close() error {
 	}
 	f.dispatcher, f.fleet, f.lock = nil, nil, nil
 	return err
-}
-
-// checkDirectories refuses what no worker could make sense of, and makes the output folder.
-func checkDirectories(spec *spool.Spec) error {
-	in, err := os.Stat(string(spec.InputDir))
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return stalled(v1alpha1.ReasonInputNotFound, "the input directory %s does not exist: create it, or correct workspace.path and input.directory", spec.InputDir)
-	case err != nil:
-		return stalled(v1alpha1.ReasonInputNotReadable, "the input directory cannot be read: %s", err)
-	case !in.IsDir():
-		return stalled(v1alpha1.ReasonInputNotFound, "the input directory %s is a file: name its folder in input.directory", spec.InputDir)
-	}
-	dir, err := os.Open(string(spec.InputDir))
-	if err != nil {
-		return stalled(v1alpha1.ReasonInputNotReadable, "the input directory cannot be read: %s", err)
-	}
-	dir.Close()
-	if err := os.MkdirAll(string(spec.OutputDir), 0o777); err != nil {
-		return storageStall("making the output directory", err)
-	}
-	out, err := os.Stat(string(spec.OutputDir))
-	if err != nil {
-		return storageStall("looking at the output directory", err)
-	}
-	if os.SameFile(in, out) && strings.HasSuffix(spec.OutputExt, spec.InputExt) {
-		return stalled(v1alpha1.ReasonInvalidDirectories,
-			"input and output are the same folder, %s, and outputs (%s) would be taken for inputs (%s): use another output.directory or extension",
-			filepath.Clean(string(spec.InputDir)), spec.OutputExt, spec.InputExt)
-	}
-	return nil
-}
-
-// storageStall tells what a person must mend of a file system that refuses.
-func storageStall(doing string, err error) error {
-	var format *spool.FormatError
-	switch {
-	case errors.As(err, &format):
-		return stalled(v1alpha1.ReasonSpoolIncompatible, "%s", err)
-	case spool.IsFull(err):
-		return stalled(v1alpha1.ReasonStorageFull, "%s: %s: free space; no file is lost", doing, err)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		return stalled(v1alpha1.ReasonOutputNotWritable, "%s: %s: choose another output.directory or the rights to write there", doing, err)
-	case spool.IsStorage(err):
-		return stalled(v1alpha1.ReasonStorageError, "%s: %s", doing, err)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }

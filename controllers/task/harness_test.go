@@ -32,7 +32,7 @@ import (
 	"tigerflow.dev/tigerflow/spool/spooltest"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // harness is a controller with real workers, the folder they work in, and a client beside it.
 type harness struct {

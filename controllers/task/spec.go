@@ -33,12 +33,11 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 			Attempts: int(s.Attempts()), Backoff: spool.Duration(s.Backoff()), CrashLimit: int(s.CrashLimit()),
 		},
 	}
-	for name, value := range s.Params {
-		if spec.Params == nil {
-			spec.Params = map[string]json.RawMessage{}
-		}
-		spec.Params[name] = value.Raw
+	params, err := paramsOf(s)
+	if err != nil {
+		return spec, err
 	}
+	spec.Params = params
 	if c := s.Container; c != nil {
 		for _, e := range c.Env {
 			spec.Env = append(spec.Env, spool.EnvVar{Name: e.Name, Value: e.Value})
@@ -50,6 +49,24 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 	revision, err := revisionOf(spec, s)
 	spec.Revision = revision
 	return spec, err
+}
+
+// paramsOf is the params as handlers get them. The schema cannot check them: it leaves their values open.
+func paramsOf(s *v1alpha1.TaskSpec) (map[string]json.RawMessage, error) {
+	decoded, err := s.DecodeParams()
+	if err != nil {
+		return nil, stalled(v1alpha1.ReasonInvalidParams, "%s", err)
+	}
+	if len(decoded) == 0 {
+		return nil, nil
+	}
+	params := make(map[string]json.RawMessage, len(decoded))
+	for name, value := range decoded {
+		if params[name], err = json.Marshal(value); err != nil {
+			return nil, err
+		}
+	}
+	return params, nil
 }
 
 // within takes a path relative to the workspace for the absolute one that it means.

@@ -64,7 +64,7 @@ func (f *flow) due(s *state, period time.Duration) bool {
 // significant reports whether a Snapshot shows more than that the counters have moved on.
 func significant(a, b *dispatcher.Snapshot) bool {
 	return a.Recovering != b.Recovering || a.Drained != b.Drained ||
-		len(a.Workers) != len(b.Workers) || len(a.Ended) != len(b.Ended) ||
+		len(a.Workers) != len(b.Workers) ||
 		(a.Storage == nil) != (b.Storage == nil) || a.Input != b.Input ||
 		(a.Staged == 0) != (b.Staged == 0) || (a.Done == 0) != (b.Done == 0) || (a.Failed == 0) != (b.Failed == 0) ||
 		(a.Pending+a.Running == 0) != (b.Pending+b.Running == 0)
@@ -189,7 +189,7 @@ func oneLine(f spool.Failure) string {
 // code, such as SyntaxError, stay.
 func ofAuthor(f spool.Failure) spool.Failure {
 	switch f.Type {
-	case "TaskError", "NotFound", "UnknownBuiltin":
+	case "TaskError", "ModuleAbsent", "NotFound", "UnknownBuiltin":
 		f.Type = ""
 	}
 	return f

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/executor"
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 )
 
 func startAndList(b *bench) {

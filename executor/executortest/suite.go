@@ -32,7 +32,7 @@ type Harness struct {
 // Run runs the conformance suite.
 func Run(t *testing.T, h Harness) {
 	if h.Patience == 0 {
-		h.Patience = 20 * time.Second
+		h.Patience = 2 * time.Minute
 	}
 	for _, tt := range []struct {
 		name string

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"testing"
 
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 )
 
 // Main is the TestMain of a package that calls Run: it makes the test binary a worker program as well. Started as

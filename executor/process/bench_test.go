@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"tigerflow.dev/tigerflow/executor"
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 )
 
 // BenchmarkStartToEnd runs one worker after the other that ends at once: what the executor adds to a process.

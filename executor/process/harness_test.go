@@ -12,7 +12,7 @@ import (
 	"tigerflow.dev/tigerflow/executor/executortest"
 )
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // TestMain makes the test binary its own parent process and worker program.
 func TestMain(m *testing.M) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/executor"
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 )
 
 var (

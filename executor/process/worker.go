@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tigerflow.dev/tigerflow/executor"
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 )
 
 // worker is one child process; the executor's mu guards it.

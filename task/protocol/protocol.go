@@ -59,6 +59,9 @@ const (
 	StageTeardown Stage = "teardown" // the author's teardown
 )
 
+// TypeModuleAbsent is the type of a failure at stage load that says that there is no such module here.
+const TypeModuleAbsent = "ModuleAbsent"
+
 // Setup is the first request.
 type Setup struct {
 	Task        string                     `json:"task"`

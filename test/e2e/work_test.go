@@ -15,7 +15,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"tigerflow.dev/tigerflow/executor/process/tether"
+	"tigerflow.dev/tigerflow/internal/tether"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/spool/spooltest"
 )

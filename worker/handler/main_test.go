@@ -274,7 +274,7 @@ func (f *fixture) result(h Handler) Result {
 			f.Fatalf("results ended: %s, %v", h.Exit(), h.Exit().Err)
 		}
 		return r
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		f.Fatal("no result in 30 s")
 	}
 	panic("unreachable")
@@ -317,7 +317,7 @@ func (f *fixture) expectEnd(h Handler) Exit {
 		if ok {
 			f.Fatalf("a result %+v, want the end", r)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		f.Fatal("no end in 30 s")
 	}
 	return h.Exit()
@@ -337,14 +337,14 @@ func (f *fixture) read(path string) string {
 
 func (f *fixture) close(h Handler) error {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	return h.Close(ctx)
 }
 
 func (f *fixture) waitFor(what string, condition func() bool) {
 	f.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); <-time.After(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !condition(); <-time.After(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			f.Fatalf("waited 30 s for %s", what)
 		}

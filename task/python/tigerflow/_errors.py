@@ -11,6 +11,10 @@ class TaskError(Exception):
     """A mistake in how the task is written or configured. Its message says it all; no traceback goes with it."""
 
 
+class ModuleAbsent(TaskError):
+    """There is no such module where the task runs."""
+
+
 def describe(error):
     """Returns the fields type, message, traceback and, for errors of the operating system, errno."""
     message = _message(error)

@@ -9,7 +9,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 
 from tigerflow import tasks
-from tigerflow._errors import TaskError
+from tigerflow._errors import ModuleAbsent, TaskError
 
 ADVICE = "subclass tigerflow.tasks.LocalTask (or LocalAsyncTask, SlurmTask)"
 METHODS = ("setup", "run", "teardown")
@@ -36,7 +36,7 @@ def _import_file(file):
     """Imports a file as ``python file`` would run it: its folder first in sys.path, and never from stale bytecode."""
     file = os.path.abspath(file)
     if not os.path.isfile(file):
-        raise TaskError(f"module {file} does not exist")
+        raise ModuleAbsent(f"module {file} does not exist: correct handler.python.module, which is relative to the workspace")
     folder, base = os.path.split(file)
     name = base[: -len(".py")]
     if name in sys.modules:
@@ -55,7 +55,12 @@ def _import_dotted(name):
     sys.argv = [name]
     if "/" in name or not all(part.isidentifier() for part in name.split(".")):
         raise TaskError(f'module "{name}" is neither a path ending in .py nor a dotted name')
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise ModuleAbsent(f"module {name} is not installed for this Python: install it, or correct handler.python.module") from None
+        raise
 
 
 def _set_first_path(folder):

@@ -164,7 +164,7 @@ func sleeper(t *testing.T, cookie string) *exec.Cmd {
 func TestEndWorkerAndKey(t *testing.T) {
 	key := "t" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	first, second, other := sleeper(t, key+".0.r1"), sleeper(t, key+".1.r1"), sleeper(t, key+"-x.0.r1")
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := EndWorker(ctx, key+".0.r1", 0); err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestLifeline(t *testing.T) {
 	}
 	select {
 	case <-gone:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("nothing was told of the end of the parent")
 	}
 }
