@@ -19,7 +19,7 @@ func (c *fsClock) set(at, read time.Time) { c.at, c.read = at, read }
 // on is what the clock of the device of info shows at a time of ours; false if it cannot be known.
 func (c *fsClock) on(info fs.FileInfo, local bool, now time.Time) (time.Time, bool) {
 	switch stat, ok := info.Sys().(*syscall.Stat_t); {
-	case ok && uint64(stat.Dev) == c.device && !c.at.IsZero():
+	case ok && stat.Dev == c.device && !c.at.IsZero():
 		return c.at.Add(now.Sub(c.read)), true
 	case local:
 		return now, true
@@ -29,7 +29,7 @@ func (c *fsClock) on(info fs.FileInfo, local bool, now time.Time) (time.Time, bo
 
 func deviceOf(info fs.FileInfo) uint64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(stat.Dev)
+		return stat.Dev
 	}
 	return 0
 }

@@ -16,5 +16,5 @@ var localMagics = map[int64]bool{
 // isLocal reports whether a folder lies on a file system of this host.
 func isLocal(path string) bool {
 	var st syscall.Statfs_t
-	return syscall.Statfs(path, &st) == nil && localMagics[int64(st.Type)]
+	return syscall.Statfs(path, &st) == nil && localMagics[st.Type]
 }

@@ -44,8 +44,10 @@ func TestDeaths(t *testing.T) {
 		{"one begun", func(w *script, h *holding) { w.begin(h, "b.txt") }, &blame, "a waits, b crashed 1, c waits"},
 		{"one begun, not its fault", func(w *script, h *holding) { w.begin(h, "b.txt") }, &innocent, "a waits, b waits, c waits"},
 		{"several begun", func(w *script, h *holding) { w.begin(h, "a.txt", "c.txt") }, &blame, "a suspect, b waits, c suspect"},
-		{"published, not journaled", func(w *script, h *holding) { w.begin(h, "a.txt", "b.txt"); w.publish("a.txt") }, &blame,
-			"a done, b crashed 1, c waits"},
+		{
+			"published, not journaled", func(w *script, h *holding) { w.begin(h, "a.txt", "b.txt"); w.publish("a.txt") }, &blame,
+			"a done, b crashed 1, c waits",
+		},
 		{"journaled", func(w *script, h *holding) { w.begin(h, "a.txt"); w.done(h, 1, "a.txt") }, &blame, "a done, b waits, c waits"},
 		{"failed", func(w *script, h *holding) { w.begin(h, "a.txt"); w.fail(h, "no", "a.txt") }, &blame, "a failed, b waits, c waits"},
 		{"left with a word", func(w *script, h *holding) {

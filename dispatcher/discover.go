@@ -53,7 +53,7 @@ func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 	info, err := os.Stat(string(d.spec.InputDir))
 	if err != nil {
 		in.err = err
-		return nil
+		return nil //nolint:nilerr // the Snapshot tells it; workers go on
 	}
 	if in.err != nil || in.listed.IsZero() {
 		d.wake.Add(string(d.spec.InputDir)) // a folder that has come back is not the one that was watched
@@ -63,16 +63,7 @@ func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 	}
 	clock, known := in.clock.on(info, in.local, now)
 	young := d.cfg.Settle - clock.Sub(info.ModTime()) // positive until the mtime can be trusted
-	unchanged := info.ModTime().Equal(in.mtime)
-	switch rested := in.listed.Add(listRest * in.took); {
-	case unchanged && in.sure && now.Sub(in.listed) < listEvery:
-		in.complete = true
-		return nil
-	case now.Before(rested):
-		in.settleAt = soonest(in.settleAt, rested)
-		return nil
-	case unchanged && known && young > 0:
-		in.settleAt = soonest(in.settleAt, now.Add(young))
+	if in.rests(info.ModTime(), known, young, now) {
 		return nil
 	}
 	in.mtime, in.listed, in.sure = info.ModTime(), now, known && young <= 0
@@ -86,6 +77,22 @@ func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 		in.settleAt = soonest(in.settleAt, now.Add(young))
 	}
 	return nil
+}
+
+// rests reports whether the folder need not be listed now. young is how long its mtime cannot be trusted yet.
+func (in *discovery) rests(mtime time.Time, known bool, young time.Duration, now time.Time) bool {
+	unchanged := mtime.Equal(in.mtime)
+	switch rested := in.listed.Add(listRest * in.took); {
+	case unchanged && in.sure && now.Sub(in.listed) < listEvery:
+		in.complete = true
+	case now.Before(rested):
+		in.settleAt = soonest(in.settleAt, rested)
+	case unchanged && known && young > 0:
+		in.settleAt = soonest(in.settleAt, now.Add(young))
+	default:
+		return false
+	}
+	return true
 }
 
 // list reads the folder and takes up what is new. unread is why the folder cannot be read.
@@ -123,7 +130,7 @@ func (d *Dispatcher) list(ctx context.Context, now time.Time) (unread, err error
 func (d *Dispatcher) see(entry fs.DirEntry, now time.Time) {
 	stem, ok := spool.MatchInput(entry.Name(), d.spec.InputExt)
 	name := spool.Name(entry.Name())
-	if _, known := d.at[name]; !ok || known || !(entry.Type().IsRegular() || entry.Type()&fs.ModeSymlink != 0) {
+	if _, known := d.at[name]; !ok || known || (!entry.Type().IsRegular() && entry.Type()&fs.ModeSymlink == 0) {
 		return
 	}
 	if !d.adopt(name, stem) {

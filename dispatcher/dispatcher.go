@@ -125,8 +125,8 @@ func (d *Dispatcher) round(ctx context.Context, now time.Time) (time.Time, error
 	switch {
 	case errors.Is(err, spool.ErrSuperseded):
 		return now, err
-	case ctx.Err() != nil: // Run ends in good order
-		return now, nil
+	case ctx.Err() != nil:
+		return now, nil //nolint:nilerr // Run ends in good order
 	case err != nil:
 		if d.storage == nil || d.storage.Message != err.Error() {
 			d.log.Warn("waiting for the storage", "error", err)

@@ -71,7 +71,7 @@ func (d *Dispatcher) endWorker(w *worker, now time.Time) error {
 		}
 		entry.Back = append(entry.Back, files...)
 	}
-	d.blame(blamed, &entry, end, w.id)
+	d.blame(blamed, &entry, end)
 	if err := d.append(entry); err != nil {
 		return err
 	}
@@ -110,13 +110,15 @@ func (d *Dispatcher) recoverBatch(h spool.Held, entry *spool.Entry) (files, begu
 }
 
 // blame counts a crash for the one file that was in hand. Of several none is counted: each runs again alone.
-func (d *Dispatcher) blame(files []spool.Name, entry *spool.Entry, end End, worker string) {
+func (d *Dispatcher) blame(files []spool.Name, entry *spool.Entry, end End) {
 	if len(files) == 0 {
 		return
 	}
 	if len(files) == 1 {
-		entry.Tried = append(entry.Tried, spool.Try{File: files[0], Crashed: true,
-			Failure: &spool.Failure{Type: "Crashed", Message: "the worker died with this file in hand: " + end.Message}})
+		entry.Tried = append(entry.Tried, spool.Try{
+			File: files[0], Crashed: true,
+			Failure: &spool.Failure{Type: "Crashed", Message: "the worker died with this file in hand: " + end.Message},
+		})
 	} else {
 		entry.Suspect = append(entry.Suspect, files...)
 	}

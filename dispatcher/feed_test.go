@@ -138,8 +138,10 @@ func TestRetryWaits(t *testing.T) {
 	data, err := os.ReadFile(r.out("a.err"))
 	must(t, err)
 	must(t, json.Unmarshal(data, &e))
-	want := spool.ErrorFile{File: "a.txt", Timestamp: e.Timestamp, ExceptionType: "ValueError", Message: "second", Traceback: "line 1",
-		Attempts: 2, Worker: w.id, ExitCode: 7}
+	want := spool.ErrorFile{
+		File: "a.txt", Timestamp: e.Timestamp, ExceptionType: "ValueError", Message: "second", Traceback: "line 1",
+		Attempts: 2, Worker: w.id, ExitCode: 7,
+	}
 	if e != want || e.Timestamp.IsZero() {
 		t.Errorf("the error file is\n%+v, want\n%+v", e, want)
 	}
@@ -211,8 +213,10 @@ func TestLongFailuresFit(t *testing.T) {
 	for range files {
 		r.after(time.Second)
 		h := w.claim()
-		must(t, w.w.Journal.Append(spool.Event{Kind: spool.EventFailed, Batch: h.id.String(), Files: h.files,
-			Failure: &spool.Failure{Type: "E", Traceback: string(long)}}))
+		must(t, w.w.Journal.Append(spool.Event{
+			Kind: spool.EventFailed, Batch: h.id.String(), Files: h.files,
+			Failure: &spool.Failure{Type: "E", Traceback: string(long)},
+		}))
 	}
 	must(t, w.w.Journal.Flush())
 	r.want(r.after(time.Second), 0, 0, 0, files)

@@ -146,7 +146,8 @@ func TestRealWorkers(t *testing.T) {
 	for i := range 3 {
 		go func() {
 			reason, err := engine.Run(t.Context(), taking, engine.Config{
-				Spool: r.s.Path(), ID: fmt.Sprintf("%s.%d.r1", r.s.ID(), i), Log: quietLog()})
+				Spool: r.s.Path(), ID: fmt.Sprintf("%s.%d.r1", r.s.ID(), i), Log: quietLog(),
+			})
 			if err == nil && reason != spool.ExitDrained {
 				err = fmt.Errorf("a worker ended for %s", reason)
 			}

@@ -71,6 +71,7 @@ func (d *Dispatcher) replay(ctx context.Context) (map[string]int64, error) {
 				offsets[e.Worker] = e.Offset
 			case spool.EntryEnded:
 				offsets[e.Worker] = -1
+			default: // nothing of a journal
 			}
 			return ctx.Err()
 		})
@@ -107,6 +108,7 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 			d.forget(name)
 			delete(d.tries, name)
 		}
+	default: // said by the lists above
 	}
 }
 
@@ -141,7 +143,24 @@ func (d *Dispatcher) takeUp(id string, offset int64) error {
 	for _, h := range held {
 		told[h.ID.String()] = map[spool.Name]bool{}
 	}
-	err = d.spool.JournalTail(id, 0).Read(func(payload []byte, end int64) error {
+	if err := d.outcomes(id, offset, told); err != nil {
+		return err
+	}
+	for _, h := range held {
+		var open []spool.Name
+		for _, name := range h.Files {
+			if p, known := d.at[name]; !told[h.ID.String()][name] && (!known || p != placeDone && p != placeFailed) {
+				open = append(open, name)
+			}
+		}
+		d.batch(h.ID, open)
+	}
+	return nil
+}
+
+// outcomes notes the files of some batches that a journal tells of up to an offset.
+func (d *Dispatcher) outcomes(id string, offset int64, told map[string]map[spool.Name]bool) error {
+	err := d.spool.JournalTail(id, 0).Read(func(payload []byte, end int64) error {
 		if end > offset {
 			return errFull
 		}
@@ -158,15 +177,6 @@ func (d *Dispatcher) takeUp(id string, offset int64) error {
 	})
 	if err != nil && !errors.Is(err, errFull) {
 		return fmt.Errorf("reading the journal of %s: %w", id, err)
-	}
-	for _, h := range held {
-		var open []spool.Name
-		for _, name := range h.Files {
-			if p, known := d.at[name]; !told[h.ID.String()][name] && (!known || p != placeDone && p != placeFailed) {
-				open = append(open, name)
-			}
-		}
-		d.batch(h.ID, open)
 	}
 	return nil
 }
@@ -194,18 +204,12 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 		_, hasOutput := found[output]
 		_, hasError := found[errFile]
 		switch {
-		case hasOutput && p != placeFailed:
-		case p == placeDone && d.absent(output), p == placeFailed && !hasOutput && !hasError && d.absent(errFile):
+		case hasOutput:
+			if err := d.outputWins(name, stem, hasError); err != nil {
+				return err
+			}
+		case p == placeDone && d.absent(output), p == placeFailed && !hasError && d.absent(errFile):
 			missing = append(missing, name)
-		case p == placeFailed && hasOutput:
-			if err := d.adopted(name); err != nil {
-				return err
-			}
-		}
-		if hasOutput && hasError { // the output wins
-			if err := d.lock.RemoveError(stem); err != nil {
-				return err
-			}
 		}
 		delete(found, output)
 		delete(found, errFile)
@@ -213,6 +217,19 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 	d.inputs.found = found
 	d.checked, d.checkedAt, d.checkTook = true, now, time.Since(now)
 	return d.requeue(missing, "its result was removed")
+}
+
+// outputWins makes the file that has an output a done one, though it may have failed before.
+func (d *Dispatcher) outputWins(name spool.Name, stem string, hasError bool) error {
+	if d.at[name] == placeFailed {
+		if err := d.adopted(name); err != nil {
+			return err
+		}
+	}
+	if !hasError {
+		return nil
+	}
+	return d.lock.RemoveError(stem)
 }
 
 // requeue has files run anew, as if they had never been.

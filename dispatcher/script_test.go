@@ -142,13 +142,11 @@ func (c *script) fail(h *holding, message string, names ...spool.Name) {
 }
 
 // work does all that the queue has; seconds is what each file takes.
-func (c *script) work(seconds float64) (files int) {
+func (c *script) work(seconds float64) {
 	c.t.Helper()
 	for h := c.claim(); h != nil; h = c.claim() {
-		files += len(h.files)
 		c.done(h, seconds, h.open...)
 	}
-	return files
 }
 
 func (c *script) exit(reason spool.ExitReason) {

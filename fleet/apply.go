@@ -13,28 +13,13 @@ import (
 
 // apply starts and drains workers until there are as many as desired.
 func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker, r Report) (Report, error) {
-	var fit, surplus []executor.WorkerID
-	for id, w := range mine {
-		switch {
-		case !w.Phase.CountsAsCapacity():
-		case f.outOfDate(id):
-			surplus = append(surplus, w.ID)
-		default:
-			fit = append(fit, w.ID)
-		}
-	}
-	slices.SortFunc(fit, executor.WorkerID.Compare)
-	if need.Suspended || len(fit) > need.Max {
-		keep := min(len(fit), r.Desired)
-		surplus = append(surplus, fit[keep:]...)
-		fit = fit[:keep]
-	}
+	fit, surplus := f.sort(need, mine, r.Desired)
 	if len(surplus) > 0 {
 		if err := f.executor.Stop(ctx, surplus, executor.Drain); err != nil {
 			return r, fmt.Errorf("draining workers: %w", err)
 		}
 	}
-	missing := r.Desired - len(fit)
+	missing := r.Desired - fit
 	if missing <= 0 || need.Suspended || f.unlearnt(mine) {
 		return r, nil
 	}
@@ -48,7 +33,31 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 	if f.spool.Spec().Type == spool.TypeLocal && (anyAlive(mine) || len(snap.Workers) > 0) {
 		return r, nil // never two: the next one starts when the last one's end is certain and recovered from
 	}
-	specs, err := f.specs(need, missing, mine)
+	return f.start(ctx, need, missing, mine, r)
+}
+
+// sort counts the workers that are to stay and lists those that are to drain.
+func (f *Fleet) sort(need Need, mine map[string]executor.Worker, desired int) (int, []executor.WorkerID) {
+	var fit, surplus []executor.WorkerID
+	for id, w := range mine {
+		switch {
+		case !w.Phase.CountsAsCapacity():
+		case f.outOfDate(id):
+			surplus = append(surplus, w.ID)
+		default:
+			fit = append(fit, w.ID)
+		}
+	}
+	if !need.Suspended && len(fit) <= need.Max {
+		return len(fit), surplus
+	}
+	slices.SortFunc(fit, executor.WorkerID.Compare)
+	keep := min(len(fit), desired)
+	return keep, append(surplus, fit[keep:]...)
+}
+
+func (f *Fleet) start(ctx context.Context, need Need, n int, mine map[string]executor.Worker, r Report) (Report, error) {
+	specs, err := f.specs(need, n, mine)
 	if err != nil {
 		return r, err
 	}

@@ -94,8 +94,10 @@ type field struct {
 func newField(t *testing.T, sweeps bool, change ...func(*spool.Spec)) *field {
 	t.Helper()
 	root := t.TempDir()
-	spec := spool.Spec{Task: "demo", Type: spool.TypeLocalAsync, InputExt: ".txt", OutputExt: ".out",
-		OutputDir: spool.Name(root), Concurrency: 1, Revision: "v1"}
+	spec := spool.Spec{
+		Task: "demo", Type: spool.TypeLocalAsync, InputExt: ".txt", OutputExt: ".out",
+		OutputDir: spool.Name(root), Concurrency: 1, Revision: "v1",
+	}
 	for _, c := range change {
 		c(&spec)
 	}
@@ -104,8 +106,10 @@ func newField(t *testing.T, sweeps bool, change ...func(*spool.Spec)) *field {
 	lock, err := (&spool.Contender{Spool: s}).Try()
 	must(t, err)
 	t.Cleanup(lock.Abandon)
-	f := &field{t: t, s: s, lock: lock, exec: &fake{workers: map[executor.WorkerID]executor.Worker{}}, snap: &dispatcher.Snapshot{},
-		now: time.Now(), need: Need{Max: 3, MaxPending: 3, IdleTimeout: time.Minute, DrainTimeout: time.Second}, ended: map[string]dispatcher.End{}}
+	f := &field{
+		t: t, s: s, lock: lock, exec: &fake{workers: map[executor.WorkerID]executor.Worker{}}, snap: &dispatcher.Snapshot{},
+		now: time.Now(), need: Need{Max: 3, MaxPending: 3, IdleTimeout: time.Minute, DrainTimeout: time.Second}, ended: map[string]dispatcher.End{},
+	}
 	if sweeps {
 		f.fleet = New(s, &sweeping{fake: f.exec}, f)
 	} else {

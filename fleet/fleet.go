@@ -201,6 +201,7 @@ func (f *Fleet) count(mine map[string]executor.Worker) Report {
 		case executor.Terminating:
 			r.Running++
 			r.Draining++
+		default: // they have ended
 		}
 	}
 	return r

@@ -125,7 +125,7 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 	}
 	if err := f.plane.client.Get(ctx, t.key, &t.object); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the run is being ended: following it has not failed
 		}
 		return fmt.Errorf("following %s: %w", t.key.Name, err)
 	}

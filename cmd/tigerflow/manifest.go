@@ -95,7 +95,7 @@ func complete(u *unstructured.Unstructured, path string) error {
 	}
 	workspace, found, err := unstructured.NestedString(u.Object, "spec", "workspace", "path")
 	if err != nil || found && filepath.IsAbs(workspace) {
-		return nil // the server says what is wrong
+		return nil //nolint:nilerr // the server says what is wrong
 	}
 	folder, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {

@@ -29,7 +29,7 @@ func TestCommandLine(t *testing.T) {
 			stderr: "error: there is no command \"frob\"; see tigerflow --help\n",
 		},
 		{
-			name: "misspelt command", args: []string{"verson"}, code: exitUsage,
+			name: "misspelled command", args: []string{"verson"}, code: exitUsage,
 			stderr: "error: there is no command \"verson\" (did you mean \"version\"?); see tigerflow --help\n",
 		},
 		{

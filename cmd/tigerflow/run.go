@@ -146,6 +146,7 @@ func verdict(t *v1alpha1.Task) (done bool, err error) {
 		return false, nil
 	case v1alpha1.ReasonSetupFailed, v1alpha1.ReasonTooManyFailures:
 		return true, err
+	default:
+		return true, usageError{err}
 	}
-	return true, usageError{err}
 }

@@ -28,7 +28,7 @@ func checkDirectories(spec *spool.Spec) error {
 	if err != nil {
 		return stalled(v1alpha1.ReasonInputNotReadable, "the input directory cannot be read: %s", err)
 	}
-	dir.Close()
+	_ = dir.Close() // nothing was written
 	if err := os.MkdirAll(string(spec.OutputDir), 0o777); err != nil {
 		return storageStall("making the output directory", err)
 	}

@@ -65,6 +65,16 @@ func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e execut
 	if f.dispatcher != nil {
 		return nil
 	}
+	if err := f.lockSpool(spec, owner, takeOver); err != nil {
+		return err
+	}
+	f.spec = spec
+	f.begin(e, log, changed)
+	return nil
+}
+
+// lockSpool makes the Task's spool, or opens it, and becomes its dispatcher.
+func (f *flow) lockSpool(spec spool.Spec, owner spool.Owner, takeOver bool) error {
 	if err := checkDirectories(&spec); err != nil {
 		return err
 	}
@@ -80,8 +90,7 @@ func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e execut
 		f.contender = &spool.Contender{Spool: s, Owner: owner, TakeOver: takeOver}
 	}
 	if f.lock, err = f.contender.Try(); err != nil {
-		var held *spool.HeldError
-		if errors.As(err, &held) {
+		if held, ok := errors.AsType[*spool.HeldError](err); ok {
 			return inUse(held.Holder)
 		}
 		return storageStall("taking the spool's lock", err)
@@ -90,8 +99,6 @@ func (f *flow) open(t *v1alpha1.Task, owner spool.Owner, takeOver bool, e execut
 	if err := f.lock.Update(owner, spec); err != nil {
 		return errors.Join(storageStall("writing the spool", err), f.lock.Close())
 	}
-	f.spec = spec
-	f.begin(e, log, changed)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,7 +68,8 @@ func start(t *testing.T, o options) *harness {
 	t.Helper()
 	needWorker(t)
 	h := &harness{T: t, dir: t.TempDir(), key: types.NamespacedName{
-		Namespace: fmt.Sprintf("test-%d", namespaces.Add(1)), Name: "t"}}
+		Namespace: fmt.Sprintf("test-%d", namespaces.Add(1)), Name: "t",
+	}}
 	t.Cleanup(func() {
 		if dir := spool.Dir(h.path("out"), "t"); exists(dir) {
 			spooltest.Check(t, dir)
@@ -153,9 +155,7 @@ func (h *harness) create(spec string) {
 	fields, more := map[string]any{}, map[string]any{}
 	h.must(yaml.Unmarshal([]byte(text), &fields))
 	h.must(yaml.UnmarshalStrict([]byte(strings.ReplaceAll(spec, "$DIR", h.dir)), &more))
-	for name, value := range more {
-		fields[name] = value
-	}
+	maps.Copy(fields, more)
 	u := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Task"))
 	u.SetNamespace(h.key.Namespace)

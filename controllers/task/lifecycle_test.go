@@ -139,7 +139,7 @@ func checkOwners(t *testing.T, task *v1alpha1.Task) {
 			Metadata map[string]any `json:"f:metadata"`
 			Spec     map[string]any `json:"f:spec"`
 		}
-		if err := json.Unmarshal(m.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields); err != nil {
 			t.Fatal(err)
 		}
 		for _, of := range []map[string]any{fields.Status, fields.Metadata, fields.Spec} {

@@ -58,16 +58,31 @@ func TestSpoolSpecPaths(t *testing.T) {
 		handler v1alpha1.Handler
 		want    spool.Handler
 	}{
-		{"interpreter on the PATH", v1alpha1.Handler{Python: &v1alpha1.PythonHandler{Module: "m", Interpreter: "python3.12"}},
-			spool.Handler{Python: &spool.PythonHandler{Module: "m", Interpreter: "python3.12"}}},
-		{"interpreter of the workspace", v1alpha1.Handler{Python: &v1alpha1.PythonHandler{Module: "m", Interpreter: "venv/bin/python"}},
-			spool.Handler{Python: &spool.PythonHandler{Module: "m", Interpreter: "/work space/venv/bin/python"}}},
-		{"program on the PATH", v1alpha1.Handler{Program: &v1alpha1.ProgramHandler{Path: "resize", Args: []string{"-q"}}},
-			spool.Handler{Program: &spool.ProgramHandler{Path: "resize", Args: []string{"-q"}}}},
-		{"program of the workspace", v1alpha1.Handler{Program: &v1alpha1.ProgramHandler{Path: "./resize"}},
-			spool.Handler{Program: &spool.ProgramHandler{Path: "/work space/resize"}}},
-		{"program elsewhere", v1alpha1.Handler{Program: &v1alpha1.ProgramHandler{Path: "/bin/resize"}},
-			spool.Handler{Program: &spool.ProgramHandler{Path: "/bin/resize"}}},
+		{
+			"interpreter on the PATH",
+			v1alpha1.Handler{Python: &v1alpha1.PythonHandler{Module: "m", Interpreter: "python3.12"}},
+			spool.Handler{Python: &spool.PythonHandler{Module: "m", Interpreter: "python3.12"}},
+		},
+		{
+			"interpreter of the workspace",
+			v1alpha1.Handler{Python: &v1alpha1.PythonHandler{Module: "m", Interpreter: "venv/bin/python"}},
+			spool.Handler{Python: &spool.PythonHandler{Module: "m", Interpreter: "/work space/venv/bin/python"}},
+		},
+		{
+			"program on the PATH",
+			v1alpha1.Handler{Program: &v1alpha1.ProgramHandler{Path: "resize", Args: []string{"-q"}}},
+			spool.Handler{Program: &spool.ProgramHandler{Path: "resize", Args: []string{"-q"}}},
+		},
+		{
+			"program of the workspace",
+			v1alpha1.Handler{Program: &v1alpha1.ProgramHandler{Path: "./resize"}},
+			spool.Handler{Program: &spool.ProgramHandler{Path: "/work space/resize"}},
+		},
+		{
+			"program elsewhere",
+			v1alpha1.Handler{Program: &v1alpha1.ProgramHandler{Path: "/bin/resize"}},
+			spool.Handler{Program: &spool.ProgramHandler{Path: "/bin/resize"}},
+		},
 		{"builtin", v1alpha1.Handler{Builtin: "echo"}, spool.Handler{Builtin: "echo"}},
 		{"command", v1alpha1.Handler{Command: []string{"cp", "{input}"}}, spool.Handler{Command: []string{"cp", "{input}"}}},
 	} {

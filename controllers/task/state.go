@@ -137,7 +137,15 @@ func (s *state) progress() metav1.Condition {
 		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", settle)
 	case snap.Pending+snap.Running == 0:
 		return condition(yes, v1alpha1.ReasonIdle, "no files to process")
-	case s.fleet.Running > 0 && len(snap.Workers) > 0:
+	}
+	return s.atWork()
+}
+
+// atWork is how far a Task is that has files to process.
+func (s *state) atWork() metav1.Condition {
+	yes, no := metav1.ConditionTrue, metav1.ConditionFalse
+	switch {
+	case s.fleet.Running > 0 && len(s.snapshot.Workers) > 0:
 		return condition(yes, v1alpha1.ReasonRunning, "%s", s.fleet.Message)
 	case s.fleet.Crashing != nil:
 		return condition(no, v1alpha1.ReasonWaiting, "the next worker starts after a pause")

@@ -71,10 +71,7 @@ func significant(a, b *dispatcher.Snapshot) bool {
 }
 
 func (r *Reconciler) applyStatus(ctx context.Context, t *v1alpha1.Task, status v1alpha1.TaskStatus, owner string) error {
-	u, err := applied(t)
-	if err != nil {
-		return err
-	}
+	u := applied(t)
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
 	if err != nil {
 		return err
@@ -88,14 +85,11 @@ func (r *Reconciler) applyStatus(ctx context.Context, t *v1alpha1.Task, status v
 }
 
 func (r *Reconciler) applyFinalizer(ctx context.Context, t *v1alpha1.Task, hold bool) error {
-	u, err := applied(t)
-	if err != nil {
-		return err
-	}
+	u := applied(t)
 	if hold {
 		u.SetFinalizers([]string{v1alpha1.FinalizerWorkers})
 	}
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.FieldOwnerTask), client.ForceOwnership)
+	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.FieldOwnerTask), client.ForceOwnership)
 	if err != nil {
 		return fmt.Errorf("writing the finalizer: %w", err)
 	}
@@ -103,13 +97,13 @@ func (r *Reconciler) applyFinalizer(ctx context.Context, t *v1alpha1.Task, hold 
 }
 
 // applied is the least that names an object in server-side apply. The uid keeps it from making a deleted one anew.
-func applied(t *v1alpha1.Task) (*unstructured.Unstructured, error) {
+func applied(t *v1alpha1.Task) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Task"))
 	u.SetNamespace(t.Namespace)
 	u.SetName(t.Name)
 	u.SetUID(t.UID)
-	return u, nil
+	return u
 }
 
 func filesOf(s *dispatcher.Snapshot) *v1alpha1.FileCounts {
@@ -167,8 +161,9 @@ func reasonOf(exit spool.ExitReason) v1alpha1.Reason {
 		return v1alpha1.ReasonInvalidParams
 	case spool.ExitInvalid:
 		return v1alpha1.ReasonInvalidHandler
+	default:
+		return v1alpha1.ReasonSetupFailed
 	}
-	return v1alpha1.ReasonSetupFailed
 }
 
 // oneLine makes a condition's message of a failure. The last line of a Python traceback repeats its message; that of what

@@ -47,7 +47,7 @@ func (w *Watcher) Remove(path string) {
 // Close ends the Watcher.
 func (w *Watcher) Close() {
 	if w.fs != nil {
-		w.fs.Close()
+		_ = w.fs.Close() // it has nothing to lose
 	}
 	w.done.Wait()
 }

@@ -55,7 +55,7 @@ func bench(files int, parent string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // what is left shows in the folder
 	b := &bed{dir: dir, files: files}
 	if err := b.makeInputs(); err != nil {
 		return err
@@ -186,7 +186,7 @@ func waitForOutput(out string, begun time.Time) time.Duration {
 				return time.Since(begun)
 			}
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	return 0
 }
@@ -242,7 +242,7 @@ func printIdle() error {
 		return err
 	}
 	const watched = 20 * time.Second
-	time.Sleep(watched)
+	<-time.After(watched)
 	after, err := cpu(cmd.Process.Pid)
 	if err != nil {
 		return err
@@ -256,7 +256,7 @@ func printIdle() error {
 		return err
 	}
 	_ = cmd.Wait() // its exit code tells of the signal
-	fmt.Printf("tigerflow up: ready after %s, %d MiB, %.2f %% of a core when idle, %s from SIGTERM to its end\n",
+	fmt.Fprintf(os.Stdout, "tigerflow up: ready after %s, %d MiB, %.2f %% of a core when idle, %s from SIGTERM to its end\n",
 		ready.Round(time.Millisecond), rss, 100*(after-before).Seconds()/watched.Seconds(), time.Since(begun).Round(time.Millisecond))
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,9 +80,7 @@ func (w *work) task(spec string) string {
 	w.must(yaml.Unmarshal([]byte("{type: Local, workspace: {path: .}, input: {directory: in, extension: .txt}, output: {directory: out, extension: .txt}}"), &fields))
 	more := map[string]any{}
 	w.must(yaml.Unmarshal([]byte(strings.ReplaceAll(spec, "$DIR", w.dir)), &more))
-	for name, value := range more {
-		fields[name] = value
-	}
+	maps.Copy(fields, more)
 	text, err := yaml.Marshal(map[string]any{
 		"apiVersion": "tigerflow.dev/v1alpha1", "kind": "Task", "metadata": map[string]any{"name": "t"}, "spec": fields,
 	})
