@@ -11,6 +11,9 @@ import (
 	"tigerflow.dev/tigerflow/spool"
 )
 
+// learnPoll is how soon it is looked again whether the dispatcher has recovered from a worker that has ended.
+const learnPoll = 100 * time.Millisecond
+
 // apply starts and drains workers until there are as many as desired.
 func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker, r Report) (Report, error) {
 	fit, surplus := f.sort(need, mine, r.Desired)
@@ -20,7 +23,11 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 		}
 	}
 	missing := r.Desired - fit
-	if missing <= 0 || need.Suspended || f.unlearnt(mine) {
+	if missing <= 0 || need.Suspended {
+		return r, nil
+	}
+	if f.unlearnt(mine) {
+		r.Next = learnPoll
 		return r, nil
 	}
 	if r.Stall != nil {

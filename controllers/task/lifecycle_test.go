@@ -238,6 +238,11 @@ func TestDelete(t *testing.T) {
 	h.create(gated)
 	h.state(running)
 	h.must(h.client.Delete(t.Context(), h.named()))
+	h.wait("the worker to drain", func() bool {
+		all, err := h.rec.Backends[v1alpha1.TaskLocal].Executor.List(t.Context())
+		h.must(err)
+		return slices.ContainsFunc(all, func(w executor.Worker) bool { return w.Phase == executor.Terminating })
+	})
 	h.releaseUntil("the Task to go", func() bool {
 		return apierrors.IsNotFound(h.client.Get(t.Context(), h.key, h.named()))
 	})

@@ -71,7 +71,7 @@ func TestRefusals(t *testing.T) {
 		{
 			name: "no such builtin", spec: `{handler: {builtin: nope}}`, want: refused(v1alpha1.ReasonInvalidHandler),
 			prepare: func(h *harness) { h.put("a.txt") },
-			message: `there is no built-in task "nope": there is echo`,
+			message: `unknown builtin "nope": known are echo`,
 			mend:    func(h *harness) { h.patch("{handler: {builtin: echo}}") },
 		},
 		{
