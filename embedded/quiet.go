@@ -44,6 +44,7 @@ var harmless = []string{
 	"Timeout or abort while handling",
 	"Unable to authenticate the request",
 	"failed to update managedFields",       // of an object that is refused for a wrong type of a field
+	"Failed to shutdown server",            // in its time: a connection came late, and was closed
 	"timed out waiting for caches to sync", // said when the wait is stopped; it has no time-out
 }
 

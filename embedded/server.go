@@ -35,6 +35,8 @@ const (
 	requestGrace = 200 * time.Millisecond
 	// shutdownTimeout bounds what is left to do then: connections are closed by us.
 	shutdownTimeout = 500 * time.Millisecond
+	// stopTimeout bounds the wait for the server after that, which is seldom needed.
+	stopTimeout = 5 * time.Second
 	// syncTimeout bounds the wait of a stop that comes during the start.
 	syncTimeout = 5 * time.Second
 )
@@ -112,7 +114,7 @@ func (s *server) stop() error {
 	select {
 	case <-s.done:
 		return s.err
-	case <-time.After(shutdownTimeout):
+	case <-time.After(stopTimeout):
 		return errors.New("the API server did not stop in time")
 	}
 }

@@ -57,13 +57,13 @@ func up(ctx context.Context, stdout, stderr io.Writer, dir string, takeOver bool
 	if err := p.begin(takeOver); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "export KUBECONFIG=%s\n", p.control.Kubeconfig())
 	if dir == "" {
 		fmt.Fprintln(stderr, "The objects end with this process: keep their YAML files, or have a folder of them applied with -f DIR.")
 	} else {
 		fmt.Fprintf(stderr, "%s of %s applied. What is applied later ends with this process.\n", plural(int64(len(files)), "file", "files"), dir)
 	}
-	fmt.Fprintln(stderr, "Ctrl-C ends it.")
+	fmt.Fprintln(stderr, "Ctrl-C ends it. For kubectl, in another shell:")
+	fmt.Fprintf(stdout, "export KUBECONFIG=%s\n", p.control.Kubeconfig())
 	select {
 	case <-ctx.Done():
 		return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,67 +15,98 @@ import (
 
 // Whichever process is killed in the middle of a run, and whenever, running again gives every input exactly one output.
 func TestKillAnyProcess(t *testing.T) {
-	const files = 2000
 	for seed, spec := range []string{
 		`{type: LocalAsync, localAsync: {concurrency: 4}, handler: {builtin: echo}, params: {prefix: "> "}}`,
 		`{type: LocalAsync, localAsync: {concurrency: 4}, handler: {python: {module: m.py}}, durability: None}`,
 	} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			random := rand.New(rand.NewPCG(uint64(seed), 7))
-			w := newWork(t)
-			for i := range files {
-				w.put(numbered(i), numbered(i))
-			}
+			k := &killer{work: newWork(t), random: rand.New(rand.NewPCG(uint64(seed), 7))}
 			module(`class T(LocalTask):
     @staticmethod
     def run(context, i, o): o.write_text("> " + i.read_text())
-`)(w)
-			w.task(spec)
+`)(k.work)
+			k.task(spec)
+			k.more()
+			k.more()
 			for range 4 {
-				w.killRun(random)
+				k.killRun()
 			}
-			w.good()
-			report, err := spool.Check(spool.Dir(w.path("out"), "t"))
-			w.must(err)
-			if report.Done != files || report.Failed+report.Waiting > 0 || !report.Settled || len(report.Notes) > 0 {
-				t.Errorf("%+v", report)
-			}
-			for i := range files {
-				w.output(numbered(i), "> "+numbered(i))
-			}
-			all, err := filepath.Glob(w.path("out", "[^.]*"))
-			w.must(err)
-			if len(all) != files {
-				t.Errorf("%d outputs for %d inputs", len(all), files)
-			}
+			k.good()
+			k.check()
 		})
 	}
 }
 
-// killRun starts a run and kills a handler, a worker and tigerflow itself, each after some more outputs. Nothing may stay.
-func (w *work) killRun(random *rand.Rand) {
-	w.Helper()
-	cmd := w.command("run", "t.yaml")
-	w.must(cmd.Start())
-	ended := make(chan int, 1)
-	go func() { ended <- w.waitFor(cmd) }()
-	for _, find := range []func() int{w.handler, w.worker, func() int { return cmd.Process.Pid }} {
-		want := w.outputs() + 1 + random.IntN(150)
-		w.wait("more outputs, and a process to kill", func() bool {
-			if len(ended) > 0 {
-				w.Fatalf("the run was through before it was killed: %d outputs", w.outputs())
+// killer kills what works on its files.
+type killer struct {
+	*work
+	random *rand.Rand
+	files  int
+}
+
+// more adds inputs.
+func (k *killer) more() {
+	for range 1000 {
+		k.put(numbered(k.files), numbered(k.files))
+		k.files++
+	}
+}
+
+// killRun starts a run and kills a handler, a worker and tigerflow itself, each after some more outputs. A run that is
+// through before that is given more to do. Nothing of it may stay.
+func (k *killer) killRun() {
+	k.Helper()
+	cmd, ended := k.startRun()
+	for _, find := range []func() int{k.handler, k.worker, func() int { return cmd.Process.Pid }} {
+		want := k.outputs() + 1 + k.random.IntN(150)
+		k.wait("more outputs, and a process to kill", func() bool {
+			select {
+			case code := <-ended:
+				if code != 0 {
+					k.Fatalf("exit code %d of a run that came to its end", code)
+				}
+				k.more()
+				cmd, ended = k.startRun()
+				return false
+			default:
 			}
-			if w.outputs() < want {
+			if k.outputs() < want {
 				return false
 			}
 			pid := find()
 			return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 		})
 	}
-	if code := <-ended; code != -1 {
-		w.Errorf("exit code %d of a run that was killed", code)
+	if code := <-ended; code != -1 && code != 0 { // 0: it was just through
+		k.Errorf("exit code %d of a run that was killed", code)
 	}
-	w.noneLeft()
+	k.noneLeft()
+}
+
+func (k *killer) startRun() (*exec.Cmd, chan int) {
+	cmd := k.command("run", "t.yaml")
+	k.must(cmd.Start())
+	ended := make(chan int, 1)
+	go func() { ended <- k.waitFor(cmd) }()
+	return cmd, ended
+}
+
+// check compares history, outputs and inputs.
+func (k *killer) check() {
+	k.Helper()
+	report, err := spool.Check(spool.Dir(k.path("out"), "t"))
+	k.must(err)
+	if report.Done != k.files || report.Failed+report.Waiting > 0 || !report.Settled || len(report.Notes)+len(report.Problems) > 0 {
+		k.Errorf("%+v", report)
+	}
+	for i := range k.files {
+		k.output(numbered(i), "> "+numbered(i))
+	}
+	all, err := filepath.Glob(k.path("out", "[^.]*"))
+	k.must(err)
+	if len(all) != k.files {
+		k.Errorf("%d outputs for %d inputs", len(all), k.files)
+	}
 }
 
 func (w *work) outputs() int {
