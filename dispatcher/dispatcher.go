@@ -129,7 +129,7 @@ func (d *Dispatcher) round(ctx context.Context, now time.Time) (time.Time, error
 		return now, nil //nolint:nilerr // Run ends in good order
 	case err != nil:
 		if d.storage == nil || d.storage.Message != err.Error() {
-			d.log.Warn("waiting for the storage", "error", err)
+			d.log.Info("waiting for the storage", "error", err)
 		}
 		d.storage = &Trouble{Full: spool.IsFull(err), Message: err.Error()}
 	default:

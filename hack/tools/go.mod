@@ -6,7 +6,6 @@ go 1.26.0
 tool (
 	sigs.k8s.io/controller-tools/cmd/controller-gen
 	sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
-	tigerflow.dev/tigerflow/hack/tools/kubectl
 )
 
 require (
