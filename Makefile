@@ -37,6 +37,7 @@ test-go: worker $(TOOLS)/kubectl ## Run the Go tests, with the race detector.
 		echo "no C compiler found (go env CGO_ENABLED): the race detector is left out; with CI=true that is a failure" >&2; \
 		[[ "$${CI:-}" != true ]]; \
 	fi
+	hack/test-tools.sh
 	PATH="$(TOOLS):$$PATH" go test $(RACE) -timeout 30m ./...
 
 .PHONY: test-python

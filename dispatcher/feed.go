@@ -145,8 +145,8 @@ func (d *Dispatcher) audit(_ context.Context, now time.Time) error {
 	return d.findLost()
 }
 
-// findLost feeds batches again that are neither in the queue nor with a live worker, twice in a row: one that was claimed
-// through a stale view of a fenced worker's folder, say.
+// findLost feeds batches again that are neither in the queue nor with a live worker, twice in a row: a person may have
+// removed one, or a file system lost it.
 func (d *Dispatcher) findLost() error {
 	there := map[spool.BatchID]bool{}
 	note := func(ids []spool.BatchID, err error) error {

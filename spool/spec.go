@@ -50,7 +50,7 @@ type PythonHandler struct {
 
 // ProgramHandler is a binary built with the Go SDK.
 type ProgramHandler struct {
-	Path Name     `json:"path"` // absolute
+	Path Name     `json:"path"` // absolute, or a name that is looked up in PATH after the setup commands
 	Args []string `json:"args,omitempty"`
 }
 

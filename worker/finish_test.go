@@ -239,15 +239,3 @@ func TestInputs(t *testing.T) {
 		}
 	}
 }
-
-func TestUnreadableInput(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	r := newRig(t, echo)
-	r.feed("a", "x")
-	must(t, os.Chmod(r.path("in", "a.txt"), 0))
-	w := r.start(nil)
-	w.ends(spool.ExitIdle)
-	w.wantFiles("failed", "a")
-}

@@ -16,7 +16,10 @@ import (
 func TestSyncsBeforePublishing(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		t.Skip("no strace to watch the order of system calls with")
+		if os.Getenv("CI") == "true" {
+			t.Fatal("there is no strace to watch the order of system calls with: use make test, which installs it")
+		}
+		t.Skip("there is no strace to watch the order of system calls with")
 	}
 	s, _ := newTask(t, func(s *spool.Spec) { s.Durability = spool.Fsync })
 	trace := filepath.Join(t.TempDir(), "trace")
