@@ -85,6 +85,9 @@ func (h *served) receive() {
 		h.parted = fmt.Errorf("%w: %w", errNoTeardown, err)
 	}
 	_ = h.stream.f.Close()
+	h.mu.Lock()
+	h.closing = true // what it started may hold the pipe open, so that writing does not fail
+	h.mu.Unlock()
 	close(h.results)
 	close(h.ended)
 }
