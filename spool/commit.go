@@ -92,13 +92,11 @@ func (w *Worker) Discard(tmp string) error {
 	return errors.Join(err, removeAll(tmp))
 }
 
-// Sweep removes what lies in tmp without being in use.
-func (w *Worker) Sweep(inUse func(path string) bool) error {
+// Sweep removes all that lies in tmp, at the worker's end.
+func (w *Worker) Sweep() error {
 	names, err := listNames(w.spool.tmpDir(w.id))
 	for _, n := range names {
-		if path := filepath.Join(w.spool.tmpDir(w.id), n); !inUse(path) {
-			err = errors.Join(err, removeAll(path))
-		}
+		err = errors.Join(err, removeAll(filepath.Join(w.spool.tmpDir(w.id), n)))
 	}
 	return err
 }

@@ -203,7 +203,7 @@ func roleReadOnly(args []string) error {
 		return fmt.Errorf("discard: %w", err)
 	}
 	_, err = litter()
-	if err := errors.Join(err, w.Sweep(func(string) bool { return false })); err != nil {
+	if err := errors.Join(err, w.Sweep()); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	if left, err := os.ReadDir(s.tmpDir(w.ID())); err != nil || len(left) > 0 {

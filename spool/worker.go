@@ -39,7 +39,6 @@ const (
 	ExitIdle          ExitReason = "Idle"          // nothing to do for the idle time-out
 	ExitDrained       ExitReason = "Drained"       // asked to take no more
 	ExitStopped       ExitReason = "Stopped"       // asked to stop working
-	ExitSuperseded    ExitReason = "Superseded"    // the Task has changed since it was started
 	ExitFenced        ExitReason = "Fenced"        // declared dead
 	ExitInvalid       ExitReason = "Invalid"       // the handler cannot be loaded
 	ExitInvalidParams ExitReason = "InvalidParams" // it refuses its params

@@ -70,7 +70,7 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 
 	end := newEngine(c, s, w, out).run(working, taking)
 	if end.reason != spool.ExitFenced { // a fenced worker's tmp is gone already
-		err = w.Sweep(func(string) bool { return false })
+		err = w.Sweep()
 	}
 	if c.Strays != nil && end.reason == spool.ExitParentGone { // before the record that lets a successor start
 		err = errors.Join(err, c.Strays())
