@@ -66,8 +66,8 @@ demo: build ## Run a Go task and a Python task over the Go standard library.
 	hack/demo.sh
 
 .PHONY: bench
-bench: build ## Measure start time, files per second and memory.
-	hack/bench.sh
+bench: build ## Print speed, memory and idle cost next to their goals; ROW="Python echo" measures that row only.
+	hack/bench.sh $(if $(ROW),-only '$(ROW)')
 
 .PHONY: clean
 clean: ## Remove what was built.
