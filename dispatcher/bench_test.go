@@ -45,7 +45,7 @@ func doneBefore(b *testing.B, files int) *rig {
 func BenchmarkRestart(b *testing.B) {
 	const files = 100_000
 	r := doneBefore(b, files)
-	before := heap()
+	before := heapInUse()
 	b.ResetTimer()
 	for b.Loop() {
 		if r.d != nil {
@@ -57,11 +57,11 @@ func BenchmarkRestart(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/files, "ns/file")
-	b.ReportMetric(float64(heap()-before)/files, "heap-B/file")
+	b.ReportMetric(float64(heapInUse()-before)/files, "heap-B/file")
 }
 
-// heap is what is in use after a collection, in bytes.
-func heap() int64 {
+// heapInUse is what is in use after a collection, in bytes.
+func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

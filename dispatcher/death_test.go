@@ -99,15 +99,15 @@ func (r *rig) states(stems ...string) string {
 	for _, stem := range stems {
 		name := spool.Name(stem + ".txt")
 		state := "waits"
-		switch tries := r.d.tries[name]; r.place(string(name)) {
+		switch tries := r.d.tries[r.d.file(name)]; r.place(string(name)) {
 		case placeDone:
 			state = "done"
 		case placeFailed:
 			state = "failed"
 		default:
-			if tries != nil && tries.suspect {
+			if tries.suspect {
 				state = "suspect"
-			} else if tries != nil && tries.crashes > 0 {
+			} else if tries.crashes > 0 {
 				state = fmt.Sprintf("crashed %d", tries.crashes)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -21,24 +20,17 @@ const (
 
 // discovery is what is known of the input folder.
 type discovery struct {
-	clock     fsClock
-	local     bool
-	mtime     time.Time     // of the folder, before the last listing
-	listed    time.Time     // when the last listing began, by our clock
-	took      time.Duration // of the last listing, without what was done with the names
-	sure      bool          // the folder's mtime was old enough at that time to be trusted
-	complete  bool          // nothing has come since the last listing, by a look in this round
-	settleAt  time.Time     // when an unsettled file, or the folder, is to be looked at again
-	unsettled map[spool.Name]look
-	err       error               // why the folder cannot be listed
-	found     map[string]struct{} // output folder at start: outputs and error files that no ledger knows of
-}
-
-// look is what an input was like when it was last looked at.
-type look struct {
-	size  int64
-	mtime time.Time
-	at    time.Time
+	clock    fsClock
+	local    bool
+	mtime    time.Time     // of the folder, before the last listing
+	listed   time.Time     // when the last listing began, by our clock
+	took     time.Duration // of the last listing, without what was done with the names
+	sure     bool          // the folder's mtime was old enough at that time to be trusted
+	complete bool          // nothing has come since the last listing, by a look in this round
+	settleAt time.Time     // when an unsettled file, or the folder, is to be looked at again
+	settling []look        // files that may still be being written, those first that are to be looked at first
+	err      error         // why the folder cannot be listed
+	fresh    bool          // what the index knows of outputs without history is as new as the listing
 }
 
 // stale has the folder listed again.
@@ -62,7 +54,7 @@ func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 		in.err = nil
 	}
 	clock, known := in.clock.on(info, in.local, now)
-	young := d.cfg.Settle - clock.Sub(info.ModTime()) // positive until the mtime can be trusted
+	young := d.settleTime(info.ModTime()) - clock.Sub(info.ModTime()) // positive until the mtime can be trusted
 	if in.rests(info.ModTime(), known, young, now) {
 		return nil
 	}
@@ -71,7 +63,7 @@ func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 		in.stale() // only a part is known
 		return err
 	}
-	in.found = nil
+	in.fresh = false
 	in.complete = in.sure || !known
 	if known && !in.sure {
 		in.settleAt = soonest(in.settleAt, now.Add(young))
@@ -130,21 +122,22 @@ func (d *Dispatcher) list(ctx context.Context, now time.Time) (unread, err error
 func (d *Dispatcher) see(entry fs.DirEntry, now time.Time) {
 	stem, ok := spool.MatchInput(entry.Name(), d.spec.InputExt)
 	name := spool.Name(entry.Name())
-	if _, known := d.at[name]; !ok || known || (!entry.Type().IsRegular() && entry.Type()&fs.ModeSymlink == 0) {
+	if !ok || d.at(name) >= placeSettling || (!entry.Type().IsRegular() && entry.Type()&fs.ModeSymlink == 0) {
 		return
 	}
 	if !d.adopt(name, stem) {
-		d.look(name, now)
+		d.look(name, now, 0)
 	}
 }
 
 // adopt takes what an earlier run left in the output folder for the result it is.
 func (d *Dispatcher) adopt(name spool.Name, stem string) bool {
-	in := &d.inputs
-	if _, ok := in.found[spool.OutputName(stem, d.spec.OutputExt)]; ok {
+	errFile, fresh := spool.ErrName(stem), d.inputs.fresh
+	switch p := d.at(name); {
+	case p == placeOutput && (fresh || !d.absent(spool.OutputName(stem, d.spec.OutputExt))):
 		return d.adopted(name) == nil
-	}
-	if _, ok := in.found[spool.ErrName(stem)]; !ok {
+	case p == placeError && (fresh || !d.absent(errFile)), isCut(errFile, stem) && !d.absent(errFile):
+	default:
 		return false
 	}
 	if err := d.append(spool.Entry{Kind: spool.EntryFailed, File: name, Reason: "found"}); err != nil {
@@ -152,48 +145,6 @@ func (d *Dispatcher) adopt(name spool.Name, stem string) bool {
 	}
 	d.move(name, placeFailed)
 	return true
-}
-
-// look takes a file if it is certain that nobody writes it any more: its mtime is old by the clock that made it, or it
-// has been the same in two looks.
-func (d *Dispatcher) look(name spool.Name, now time.Time) {
-	in := &d.inputs
-	info, err := os.Stat(filepath.Join(string(d.spec.InputDir), string(name)))
-	if err != nil || !info.Mode().IsRegular() { // gone again, or a link to nothing: a later listing sees it if it comes
-		delete(in.unsettled, name)
-		return
-	}
-	if clock, ok := in.clock.on(info, in.local, now); ok && clock.Sub(info.ModTime()) >= d.cfg.Settle {
-		delete(in.unsettled, name)
-		d.move(name, placeWaiting)
-		return
-	}
-	was, seen := in.unsettled[name]
-	switch {
-	case !seen || was.size != info.Size() || !was.mtime.Equal(info.ModTime()):
-		in.unsettled[name] = look{size: info.Size(), mtime: info.ModTime(), at: now}
-	case now.Sub(was.at) >= d.cfg.Settle:
-		delete(in.unsettled, name)
-		d.move(name, placeWaiting)
-		return
-	}
-	in.settleAt = soonest(in.settleAt, in.unsettled[name].at.Add(d.cfg.Settle))
-}
-
-// settle looks again at the files that were still being written.
-func (d *Dispatcher) settle(now time.Time) {
-	in := &d.inputs
-	if in.settleAt.IsZero() || now.Before(in.settleAt) {
-		return
-	}
-	in.settleAt = time.Time{}
-	for name, was := range in.unsettled {
-		if due := was.at.Add(d.cfg.Settle); now.Before(due) {
-			in.settleAt = soonest(in.settleAt, due)
-		} else {
-			d.look(name, now)
-		}
-	}
 }
 
 func soonest(a, b time.Time) time.Time {

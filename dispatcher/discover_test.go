@@ -129,9 +129,7 @@ func TestWhatIsNoInput(t *testing.T) {
 	r.begin()
 	r.round()
 	r.place("link.txt")
-	if n := len(r.d.at); n != 1 {
-		t.Errorf("%d files are known: %v", n, r.d.at)
-	}
+	r.want(r.round(), 1, 0, 0, 0)
 	r.finish(r.worker(0, 1))
 }
 

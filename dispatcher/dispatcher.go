@@ -70,7 +70,6 @@ func New(lock *spool.Lock, cfg Config) *Dispatcher {
 		cfg: cfg, lock: lock, spool: lock.Spool(), spec: lock.Spool().Spec(), log: cfg.Log,
 		calls: make(chan func()), over: make(chan struct{}), index: newIndex(), workers: map[string]*worker{}, size: 1,
 	}
-	d.inputs.unsettled = map[spool.Name]look{}
 	d.snapshot.Store(&Snapshot{Recovering: true})
 	return d
 }
@@ -209,7 +208,11 @@ func (d *Dispatcher) save(_ context.Context, now time.Time) error {
 // nextTime is when the next round is due if no hint comes.
 func (d *Dispatcher) nextTime(now time.Time) time.Time {
 	next := now.Add(min(pollFirst<<min(d.quiet, 10), pollLast))
-	for _, t := range []time.Time{d.renewAt, d.dueAt, d.inputs.settleAt} {
+	due := d.dueAt()
+	if soon := now.Add(dueGap); due.After(now) && due.Before(soon) {
+		due = soon
+	}
+	for _, t := range []time.Time{d.renewAt, due, d.inputs.settleAt} {
 		if t.After(now) && t.Before(next) {
 			next = t
 		}

@@ -141,7 +141,7 @@ func (d *Dispatcher) settleEnded(e spool.Entry, now time.Time) {
 		d.move(f, placeDone)
 	}
 	for _, f := range e.Suspect {
-		d.triesOf(f).suspect = true
+		d.suspect(f)
 		d.move(f, placeWaiting)
 	}
 	for _, t := range e.Tried {

@@ -3,9 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -41,17 +39,17 @@ func (d *Dispatcher) judge(context.Context, time.Time) error {
 }
 
 func (d *Dispatcher) giveUp(name spool.Name) error {
-	t := d.triesOf(name)
-	failure := t.failure
+	f := d.file(name)
+	t, failure := d.tries[f], d.causes[f].failure
 	if failure == nil {
 		failure = &spool.Failure{Type: "Crashed"}
 	}
 	stem, _ := spool.MatchInput(string(name), d.spec.InputExt)
 	now := time.Now().UTC()
-	attempts := t.attempts + t.crashes + t.storage
+	attempts := int(t.attempts) + int(t.crashes) + int(t.storage)
 	written, err := d.lock.WriteError(stem, spool.ErrorFile{
 		File: name, Timestamp: now, ExceptionType: failure.Type, Message: failure.Message, Traceback: failure.Traceback,
-		Attempts: attempts, Crashes: t.crashes, Worker: t.worker, ExitCode: failure.ExitCode, Stderr: failure.Stderr,
+		Attempts: attempts, Crashes: int(t.crashes), Worker: d.causes[f].worker, ExitCode: failure.ExitCode, Stderr: failure.Stderr,
 	})
 	if err != nil {
 		return err
@@ -181,31 +179,6 @@ func (d *Dispatcher) findLost() error {
 		}
 	}
 	return nil
-}
-
-// listOutputs lists the output folder as names that are outputs or error files.
-func (d *Dispatcher) listOutputs() (map[string]struct{}, error) {
-	dir, err := os.Open(string(d.spec.OutputDir))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	found := map[string]struct{}{}
-	for {
-		names, err := dir.Readdirnames(listChunk)
-		for _, n := range names {
-			found[n] = struct{}{}
-		}
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err == nil {
-			err = d.keep(time.Now())
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
 }
 
 func isNameTooLong(err error) bool {

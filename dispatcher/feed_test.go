@@ -126,7 +126,7 @@ func TestRetryWaits(t *testing.T) {
 	if r.queue() != 0 {
 		t.Fatal("fed again before its time")
 	}
-	next := r.d.dueAt
+	next := r.d.dueAt()
 	r.now = next
 	r.round()
 	if r.queue() != 1 {

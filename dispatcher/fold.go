@@ -145,7 +145,7 @@ func (f *folding) event(payload []byte, _ int64) error {
 
 func (f *folding) done(e spool.Event) {
 	for i, name := range e.Files {
-		if f.d.at[name] == placeDone {
+		if f.d.at(name) == placeDone {
 			continue
 		}
 		f.d.move(name, placeDone)
@@ -168,7 +168,7 @@ func (f *folding) file(name spool.Name, e spool.Event) {
 			f.tried(name, spool.Try{File: name, Crashed: true, Failure: e.Failure})
 			return
 		}
-		f.d.triesOf(name).suspect = true
+		f.d.suspect(name)
 		f.d.move(name, placeWaiting)
 		f.entry.Suspect = append(f.entry.Suspect, name)
 	case spool.EventGone:
@@ -194,8 +194,9 @@ func (f *folding) tried(name spool.Name, t spool.Try) {
 }
 
 // tried adds an attempt to what is known of a file.
-func (x *index) tried(t spool.Try, worker string) {
-	r := x.triesOf(t.File)
+func (d *Dispatcher) tried(t spool.Try, worker string) {
+	f := d.file(t.File)
+	r := d.tries[f]
 	switch {
 	case t.Crashed:
 		r.crashes++
@@ -204,27 +205,31 @@ func (x *index) tried(t spool.Try, worker string) {
 	default:
 		r.attempts++
 	}
-	r.failure, r.worker = t.Failure, worker
+	d.tries[f] = r
+	if d.lost(f) { // else it is not needed, and may be long
+		d.causes[f] = cause{failure: t.Failure, worker: worker}
+	}
 }
 
 // again decides what becomes of a file that did not succeed: another run, after a while, or the verdict.
 func (d *Dispatcher) again(name spool.Name, now time.Time) {
-	if d.lost(name) {
-		d.move(name, placeTaken)
+	f := d.file(name)
+	if d.lost(f) {
+		d.put(f, placeTaken)
 		d.verdicts = append(d.verdicts, name)
 		return
 	}
 	wait := time.Duration(d.spec.Retry.Backoff)
-	if d.tries[name].attempts == 0 { // not its own doing, or a crash: the engine's own short wait
+	if d.tries[f].attempts == 0 { // not its own doing, or a crash: the engine's own short wait
 		wait = min(wait, time.Second)
 	}
 	d.delay(name, now.Add(wait+rand.N(wait/4+1)))
 }
 
 // lost reports whether a file has used up its runs.
-func (d *Dispatcher) lost(name spool.Name) bool {
-	t, r := d.tries[name], d.spec.Retry
-	return t != nil && (t.attempts >= max(1, r.Attempts) || t.crashes >= max(1, r.CrashLimit) || t.storage >= storageLimit)
+func (d *Dispatcher) lost(f file) bool {
+	t, r := d.tries[f], d.spec.Retry
+	return int(t.attempts) >= max(1, r.Attempts) || int(t.crashes) >= max(1, r.CrashLimit) || t.storage >= storageLimit
 }
 
 // learn takes a duration into the pace.

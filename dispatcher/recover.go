@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 )
+
+// requeueChunk is how many names stand in one ledger entry: a record has a bound.
+const requeueChunk = 1000
 
 // recover builds the index from disk alone: the ledgers of all earlier epochs, the journals of workers that live or whose
 // end is not recorded, what they hold, and the output folder, which has the last word.
@@ -92,10 +94,10 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 		d.tried(t, e.Worker)
 	}
 	for _, name := range e.Suspect {
-		d.triesOf(name).suspect = true
+		d.suspect(name)
 	}
 	for _, name := range e.Gone {
-		delete(d.tries, name)
+		d.forget(name)
 	}
 	switch e.Kind {
 	case spool.EntryFailed:
@@ -106,7 +108,6 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 	case spool.EntryRequeued:
 		for _, name := range e.Back {
 			d.forget(name)
-			delete(d.tries, name)
 		}
 	default: // said by the lists above
 	}
@@ -149,7 +150,7 @@ func (d *Dispatcher) takeUp(id string, offset int64) error {
 	for _, h := range held {
 		var open []spool.Name
 		for _, name := range h.Files {
-			if p, known := d.at[name]; !told[h.ID.String()][name] && (!known || p != placeDone && p != placeFailed) {
+			if p := d.at(name); !told[h.ID.String()][name] && p != placeDone && p != placeFailed {
 				open = append(open, name)
 			}
 		}
@@ -183,53 +184,11 @@ func (d *Dispatcher) outcomes(id string, offset int64, told map[string]map[spool
 
 // judgeAgain takes up verdicts that were due when the last dispatcher died.
 func (d *Dispatcher) judgeAgain(now time.Time) {
-	for name := range d.tries {
-		if _, known := d.at[name]; !known && d.lost(name) {
-			d.again(name, now)
+	for f := range d.tries {
+		if !d.places[f].known() && d.lost(f) {
+			d.again(d.name(f), now)
 		}
 	}
-}
-
-// checkOutputs compares history and output folder: an output or an error file that somebody removed means that the input
-// is to be run again.
-func (d *Dispatcher) checkOutputs(now time.Time) error {
-	found, err := d.listOutputs()
-	if err != nil {
-		return fmt.Errorf("listing the output folder: %w", err)
-	}
-	var missing []spool.Name
-	for name, p := range d.at {
-		stem, _ := spool.MatchInput(string(name), d.spec.InputExt)
-		output, errFile := spool.OutputName(stem, d.spec.OutputExt), spool.ErrName(stem)
-		_, hasOutput := found[output]
-		_, hasError := found[errFile]
-		switch {
-		case hasOutput:
-			if err := d.outputWins(name, stem, hasError); err != nil {
-				return err
-			}
-		case p == placeDone && d.absent(output), p == placeFailed && !hasError && d.absent(errFile):
-			missing = append(missing, name)
-		}
-		delete(found, output)
-		delete(found, errFile)
-	}
-	d.inputs.found = found
-	d.checked, d.checkedAt, d.checkTook = true, now, time.Since(now)
-	return d.requeue(missing, "its result was removed")
-}
-
-// outputWins makes the file that has an output a done one, though it may have failed before.
-func (d *Dispatcher) outputWins(name spool.Name, stem string, hasError bool) error {
-	if d.at[name] == placeFailed {
-		if err := d.adopted(name); err != nil {
-			return err
-		}
-	}
-	if !hasError {
-		return nil
-	}
-	return d.lock.RemoveError(stem)
 }
 
 // requeue has files run anew, as if they had never been.
@@ -237,30 +196,15 @@ func (d *Dispatcher) requeue(names []spool.Name, why string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	if err := d.append(spool.Entry{Kind: spool.EntryRequeued, Back: names, Reason: why}); err != nil {
-		return err
+	for some := range slices.Chunk(names, requeueChunk) {
+		if err := d.append(spool.Entry{Kind: spool.EntryRequeued, Back: some, Reason: why}); err != nil {
+			return err
+		}
+		for _, name := range some {
+			d.forget(name)
+		}
 	}
 	d.log.Info("files are run again", "files", len(names), "reason", why)
-	for _, name := range names {
-		d.forget(name)
-		delete(d.tries, name)
-	}
 	d.inputs.stale() // the next listing finds them
-	return nil
-}
-
-// absent looks anew for a name that the listing of the output folder lacks: on a network file system listings are older
-// than what they are compared with.
-func (d *Dispatcher) absent(name string) bool {
-	_, err := os.Lstat(filepath.Join(string(d.spec.OutputDir), name))
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-// adopted takes an output that no journal tells of for the result that it is.
-func (d *Dispatcher) adopted(name spool.Name) error {
-	if err := d.append(spool.Entry{Kind: spool.EntryAdopted, Done: []spool.Name{name}}); err != nil {
-		return err
-	}
-	d.move(name, placeDone)
 	return nil
 }

@@ -174,8 +174,8 @@ func (r *rig) age(path string, by time.Duration) {
 
 func (r *rig) place(name string) place {
 	r.t.Helper()
-	p, known := r.d.at[spool.Name(name)]
-	if !known {
+	p := r.d.at(spool.Name(name))
+	if !p.known() {
 		r.t.Fatalf("%q is not known", name)
 	}
 	return p
@@ -192,25 +192,17 @@ func (r *rig) want(s *Snapshot, pending, running, done, failed int64) {
 // recount counts the index anew.
 func recount(t testing.TB, x *index) {
 	t.Helper()
-	fresh, left, listed := newIndex(), map[place]int{}, map[spool.Name]bool{}
-	for _, f := range slices.Concat(x.ready, x.suspects) {
-		listed[f] = true
+	if len(x.places) != x.len() {
+		t.Fatalf("%d names have %d places", x.len(), len(x.places))
 	}
-	for f, p := range x.at {
+	fresh, left := newIndex(), map[place]int{}
+	for _, p := range x.places {
 		fresh.count(p, 1)
 		left[p]++
-		if _, delayed := x.delayed[f]; delayed != (p == placeDelayed) {
-			t.Fatalf("%q is in place %d, delayed is %t", f, p, delayed)
-		}
-		if p == placeWaiting && !listed[f] {
-			t.Fatalf("%q waits and is in no list", f)
-		}
-		if p > 0 && x.batches[p] == nil {
-			t.Fatalf("%q is in batch %d, which is not known", f, p)
-		}
 	}
-	if got, want := [4]int64{x.waiting, x.done, x.failed, x.inBatches}, [4]int64{fresh.waiting, fresh.done, fresh.failed, fresh.inBatches}; got != want {
-		t.Fatalf("waiting, done, failed and in batches are counted as %v and are %v", got, want)
+	got := [...]int64{x.settling, x.waiting, x.done, x.failed, x.inBatches}
+	if want := [...]int64{fresh.settling, fresh.waiting, fresh.done, fresh.failed, fresh.inBatches}; got != want {
+		t.Fatalf("settling, waiting, done, failed and in batches are counted as %v and are %v", got, want)
 	}
 	for p, b := range x.batches {
 		if b.left != left[p] || b.left == 0 || x.byID[b.id] != b {
@@ -219,6 +211,32 @@ func recount(t testing.TB, x *index) {
 	}
 	if len(x.byID) != len(x.batches) {
 		t.Fatalf("%d batches by id, %d by number", len(x.byID), len(x.batches))
+	}
+	relist(t, x)
+}
+
+// relist looks for each file in the list that its place wants it in.
+func relist(t testing.TB, x *index) {
+	t.Helper()
+	listed, delayed := map[file]bool{}, map[file]bool{}
+	for _, f := range slices.Concat(x.ready, x.suspects) {
+		listed[f] = true
+	}
+	for _, d := range x.delayed {
+		delayed[d.f] = delayed[d.f] || x.tries[d.f].until == d.until
+	}
+	for n, p := range x.places {
+		f := file(n)
+		switch {
+		case p == placeDelayed && !delayed[f]:
+			t.Fatalf("%q is delayed and in no list", x.name(f))
+		case p == placeWaiting && !listed[f]:
+			t.Fatalf("%q waits and is in no list", x.name(f))
+		case p >= placeBatch && x.batches[p] == nil:
+			t.Fatalf("%q is in batch %d, which is not known", x.name(f), p)
+		case (p == placeDone || p == placeFailed) && (x.tries[f] != tries{} || x.causes[f] != cause{}):
+			t.Fatalf("%q is through, and its failures are kept", x.name(f))
+		}
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *script) take(id spool.BatchID) *holding {
 // mustClaim claims the batch that has just these files.
 func (r *rig) mustClaim(c *script, names ...spool.Name) *holding {
 	r.t.Helper()
-	b := r.d.batches[r.d.at[names[0]]]
+	b := r.d.batches[r.d.at(names[0])]
 	if b == nil || !slices.Equal(b.files, names) {
 		r.t.Fatalf("there is no batch of %q", names)
 	}

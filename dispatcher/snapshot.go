@@ -68,7 +68,7 @@ func (d *Dispatcher) remember(f Failure) {
 func (d *Dispatcher) survey() *Snapshot {
 	s := &Snapshot{
 		Done: d.done, Failed: d.failed, SecondsPerFile: d.pace, Storage: d.storage,
-		Settling: int64(len(d.inputs.unsettled)),
+		Settling: d.settling,
 		Recent:   slices.Clone(d.recent),
 	}
 	for id, w := range d.workers {
@@ -93,7 +93,7 @@ func (d *Dispatcher) survey() *Snapshot {
 
 // idle reports that there is nothing to do as far as the index knows.
 func (d *Dispatcher) idle() bool {
-	return d.waiting+d.inBatches == 0 && len(d.inputs.unsettled) == 0 && !d.inputs.listed.IsZero()
+	return d.waiting+d.inBatches == 0 && d.settling == 0 && !d.inputs.listed.IsZero()
 }
 
 // same reports that there is no news in a Snapshot for anyone who has seen the other.

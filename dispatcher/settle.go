@@ -1,0 +1,79 @@
+package dispatcher
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// look is what an input was like when it was looked at. There may be a million of them at once.
+type look struct {
+	f    file
+	mark uint64        // of size and time, see markOf
+	due  time.Duration // when to look again, from the index's start on
+}
+
+// markOf sums size and time up in a number; it is not 0.
+func markOf(info fs.FileInfo) uint64 {
+	const prime = 0x9e3779b97f4a7c15 // the golden ratio, which spreads bits well
+	mark := (uint64(info.Size())*prime ^ uint64(info.ModTime().UnixNano())) * prime
+	return max(1, mark)
+}
+
+// settleTime is how long a file or folder with this time must have been left alone. A file system that keeps whole seconds
+// shows a change as up to a second older than it is, and two changes in one second as one.
+func (d *Dispatcher) settleTime(mtime time.Time) time.Duration {
+	if mtime.Nanosecond() == 0 {
+		return d.cfg.Settle + time.Second
+	}
+	return d.cfg.Settle
+}
+
+// look takes a file if it is certain that nobody writes it any more: its mtime is old by the clock that made it, or it is
+// what it was at the last look, of which was is the mark.
+func (d *Dispatcher) look(name spool.Name, now time.Time, was uint64) {
+	in := &d.inputs
+	info, err := os.Stat(filepath.Join(string(d.spec.InputDir), string(name)))
+	if err != nil || !info.Mode().IsRegular() { // gone again, or a link to nothing: a later listing sees it if it comes
+		if f, ok := d.find(name); ok {
+			d.put(f, placeUnseen)
+		}
+		return
+	}
+	need, f := d.settleTime(info.ModTime()), d.file(name)
+	clock, known := in.clock.on(info, in.local, now)
+	mark := markOf(info)
+	if mark == was || known && clock.Sub(info.ModTime()) >= need {
+		d.put(f, placeWaiting)
+		return
+	}
+	d.put(f, placeSettling)
+	in.settling = append(in.settling, look{f: f, mark: mark, due: now.Add(need).Sub(d.start)})
+	in.settleAt = soonest(in.settleAt, now.Add(need))
+}
+
+// settle looks again at the files that were still being written.
+func (d *Dispatcher) settle(now time.Time) {
+	in := &d.inputs
+	if in.settleAt.IsZero() || now.Before(in.settleAt) {
+		return
+	}
+	in.settleAt = time.Time{}
+	for n := len(in.settling); n > 0; n-- {
+		l := in.settling[0]
+		if l.due > now.Sub(d.start) {
+			in.settleAt = d.start.Add(l.due)
+			break
+		}
+		in.settling = in.settling[1:]
+		if d.places[l.f] == placeSettling { // it has not moved on
+			d.look(d.name(l.f), now, l.mark)
+		}
+	}
+	if len(in.settling) == 0 {
+		in.settling = nil
+	}
+}
