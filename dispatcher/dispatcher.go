@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/internal/wake"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -195,11 +196,16 @@ func (d *Dispatcher) save(_ context.Context, now time.Time) error {
 		return nil
 	}
 	if d.spec.Durability == spool.None || now.Before(d.syncAt) {
-		return d.lock.Flush()
+		if err := d.lock.Flush(); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.DispatcherSaved)
+		return nil
 	}
 	if err := d.lock.Sync(); err != nil {
 		return err
 	}
+	failpoint.Reach(failpoint.DispatcherSaved)
 	d.dirty = false
 	d.syncAt = now.Add(syncGap)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -49,6 +50,7 @@ func (d *Dispatcher) endWorker(w *worker, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Reach(failpoint.DispatcherFenced)
 	if err := d.foldWorker(w, now); err != nil { // its last words
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -54,6 +55,7 @@ func (d *Dispatcher) giveUp(name spool.Name) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Reach(failpoint.DispatcherJudged)
 	if !written { // there is an output, whoever made it
 		return d.adopted(name)
 	}
@@ -100,6 +102,7 @@ func (d *Dispatcher) feed(_ context.Context, now time.Time) error {
 			}
 			return err
 		}
+		failpoint.Reach(failpoint.DispatcherFed)
 		d.batch(id, files)
 		d.queuedFiles += int64(len(files))
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -67,6 +68,7 @@ func (d *Dispatcher) foldWorker(w *worker, now time.Time) error {
 			return fmt.Errorf("reading the journal of %s: %w", w.id, err)
 		}
 		if f.news {
+			failpoint.Reach(failpoint.DispatcherFolded)
 			w.beat, d.quiet = now, 0
 			f.entry.Offset = w.tail.Offset()
 			if err := d.append(f.entry); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -18,6 +19,7 @@ const requeueChunk = 1000
 // recover builds the index from disk alone: the ledgers of all earlier epochs, the journals of workers that live or whose
 // end is not recorded, what they hold, and the output folder, which has the last word.
 func (d *Dispatcher) recover(ctx context.Context) error {
+	failpoint.Reach(failpoint.DispatcherLocked)
 	now := time.Now()
 	info, err := os.Stat(d.spool.Path())
 	if err != nil {
@@ -31,6 +33,7 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Reach(failpoint.DispatcherReplayed)
 	if err := d.lock.Withdraw(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/worker/handler"
 )
@@ -24,6 +25,7 @@ func (e *engine) onResult(r handler.Result, ok bool) {
 		e.log.Warn("the handler speaks of a file that it was not given", "id", r.ID)
 		return
 	}
+	failpoint.Reach(failpoint.WorkerReturned)
 	e.fruitless = 0
 	e.measure(r.Seconds)
 	switch {

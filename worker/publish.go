@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -37,6 +38,7 @@ func (r *recorder) publishGroup() error {
 		if err := r.syncGroup(); err != nil {
 			return err
 		}
+		failpoint.Reach(failpoint.WorkerSynced)
 	}
 	if err := r.each(r.publish); err != nil {
 		return err
@@ -132,6 +134,7 @@ func (r *recorder) publish(p *pending) error {
 	case !mine:
 		r.discard(p.file)
 	}
+	failpoint.Reach(failpoint.WorkerPublished)
 	p.settled = true
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -142,6 +143,7 @@ func (r *recorder) persist() {
 	publishErr := r.publishGroup()
 	journalErr := r.writeJournal()
 	if journalErr == nil {
+		failpoint.Reach(failpoint.WorkerJournaled)
 		r.beaten.Store(int64(time.Since(r.start)))
 		r.letGo()
 	}
@@ -189,6 +191,9 @@ func (r *recorder) letGo() {
 		if err := r.w.Drop(b.id); err != nil {
 			r.log.Warn("letting go of a batch", "batch", b.id.String(), "error", err) // its outcomes are in the journal
 		}
+	}
+	if len(r.ended) > 0 {
+		failpoint.Reach(failpoint.WorkerDropped)
 	}
 	r.ended = r.ended[:0]
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/worker/handler"
 )
@@ -111,6 +112,7 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 		}
 		return false
 	}
+	failpoint.Reach(failpoint.WorkerClaimed)
 	if top, topErr := e.w.Epoch(); topErr == nil && id.Epoch < top { // fed by a zombie
 		if err := e.w.Drop(id); err != nil {
 			e.log.Warn("dropping a batch of an old epoch", "error", err)
@@ -138,6 +140,7 @@ func (e *engine) send(f *file, now time.Time) {
 			return
 		}
 		f.tmp = tmp
+		failpoint.Reach(failpoint.WorkerPrepared)
 	}
 	f.slot = e.slots[len(e.slots)-1]
 	e.slots = e.slots[:len(e.slots)-1]

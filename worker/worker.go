@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -62,6 +63,7 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 	if !born {
 		return "", ErrTaken
 	}
+	failpoint.Reach(failpoint.WorkerBorn)
 	out, err := os.OpenFile(s.LogPath(c.ID), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return spool.ExitError, errors.Join(err, w.Exit(spool.ExitError, &spool.Failure{Type: "Error", Message: err.Error()}))
@@ -72,6 +74,7 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 	if end.reason != spool.ExitFenced { // a fenced worker's tmp is gone already
 		err = w.Sweep()
 	}
+	failpoint.Reach(failpoint.WorkerSwept)
 	if c.Strays != nil && end.reason == spool.ExitParentGone { // before the record that lets a successor start
 		err = errors.Join(err, c.Strays())
 	}
