@@ -60,6 +60,7 @@ class ShippingTest(HandlerTest):
         built = python(*setup, "build", "--build-lib", "../lib", cwd=self.folder)
         self.assertEqual(built.returncode, 0, built.stderr)
         shipped = sorted(p.relative_to(PACKAGE_ROOT) for p in PACKAGE_ROOT.glob("tigerflow/**/*.py"))
+        shipped.append(Path("typer.py"))
         self.assertEqual(sorted(p.relative_to(self.folder / "lib") for p in self.folder.glob("lib/**/*.*")), shipped)
 
     def test_only_python_files(self):
@@ -89,6 +90,23 @@ class ImportTest(unittest.TestCase):
             result = python("-c", "import tigerflow, typer; print(typer.REAL)", root=f"{PACKAGE_ROOT}:{folder}")
         self.assertEqual(result.stdout, "True\n", result.stderr)
 
+    def test_typer_before_tigerflow(self):
+        """Modules that import typer first find the stand-in, or an installed typer wherever it stands on the path."""
+        show = "import typer; print(typer.__name__, getattr(typer, 'REAL', False), sys.modules['typer'] is typer)"
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder, "typer")
+            package.mkdir()
+            (package / "__init__.py").write_text("from typer.main import REAL\n")
+            (package / "main.py").write_text("REAL = True\n")
+            for root, want in (
+                (PACKAGE_ROOT, "tigerflow._typer False True\n"),
+                (f"{PACKAGE_ROOT}:{folder}", "typer True True\n"),
+                (f"{folder}:{PACKAGE_ROOT}", "typer True True\n"),
+            ):
+                with self.subTest(root):
+                    result = python("-S", "-c", "import sys\n" + show, root=root)
+                    self.assertEqual(result.stdout, want, result.stderr)
+
     def test_the_stand_in_is_no_typer(self):
         absent = "AttributeError: typer is not installed, and what stands in for it has no Typer"
         for code, line in (
@@ -107,12 +125,7 @@ class ImportTest(unittest.TestCase):
 
 
 class ProgramTest(unittest.TestCase):
-    """cli() and the handler where no worker has started them."""
-
-    def test_a_module_says_how_it_is_run(self):
-        result = python("-S", "-m", "tigerflow.library.echo", "--input-dir", "x")
-        self.assertEqual((result.returncode, result.stdout), (2, ""))
-        self.assertRegex(result.stderr, "^Echo: in this version a task module is run by `tigerflow run FILE`.*\n$")
+    """The handler where no worker has started it."""
 
     def test_the_handler_says_who_starts_it(self):
         for environment in ({}, {"TIGERFLOW_HANDLER": "0"}):

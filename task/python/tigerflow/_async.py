@@ -26,22 +26,26 @@ class _Loop:
         self._ended = None
 
     async def serve(self):
+        protocol.narrate("setup")
         try:
             await _settle(self._task.setup(self._context))
         except BaseException as error:
             protocol.fail("setup", error)
             return 1
         SetupContext.freeze(self._context)
+        protocol.narrate("ready")
         protocol.send(op="ready")
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
         loop.add_reader(protocol.REQUESTS, self._read)
         await self._ended
+        protocol.narrate("teardown")
         try:
             await _settle(self._task.teardown(self._context))
         except BaseException as error:
             protocol.fail("teardown", error)
         else:
+            protocol.narrate("bye")
             protocol.send(op="bye")
         return 0
 

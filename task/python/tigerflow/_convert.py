@@ -27,7 +27,7 @@ def convert(value, kind):
     Values that fit stay as they are. Raises ValueError, TypeError or ArithmeticError; expected(kind) says what was
     wanted. Annotations that are not types are not checked.
     """
-    kind = _bare(kind)
+    kind = bare(kind)
     origin = get_origin(kind) or kind
     if origin in UNIONS:
         return _convert_union(value, get_args(kind))
@@ -44,7 +44,7 @@ def convert(value, kind):
 
 def expected(kind):
     """Returns the words for what convert(…, kind) accepts, to follow "must be"."""
-    kind = _bare(kind)
+    kind = bare(kind)
     origin, args = get_origin(kind) or kind, get_args(kind)
     if origin in UNIONS:
         return " or ".join(expected(arg) for arg in args)
@@ -68,7 +68,14 @@ def shown(value):
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _bare(kind):
+def as_spelled(value, kind):
+    """Returns the value of an enum that a text means but for its case; the text itself if there is none."""
+    if not isinstance(value, str) or not (isinstance(kind, type) and issubclass(kind, enum.Enum)):
+        return value
+    return next((m.value for m in kind if str(m.value).lower() == value.lower()), value)
+
+
+def bare(kind):
     """Strips Annotated, NewType and ``type X = ...`` off an annotation."""
     while True:
         if get_origin(kind) is Annotated:

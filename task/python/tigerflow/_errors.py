@@ -8,7 +8,14 @@ TRACEBACK_LIMIT = 64 << 10
 
 
 class TaskError(Exception):
-    """A mistake in how the task is written or configured. Its message says it all; no traceback goes with it."""
+    """A mistake in how the task is written or configured. Its message says it all; no traceback goes with it.
+
+    ``reason`` is the message without the name of the param that it is about.
+    """
+
+    def __init__(self, message, reason=""):
+        super().__init__(message)
+        self.reason = reason or message
 
 
 class ModuleAbsent(TaskError):

@@ -21,6 +21,7 @@ def main(argv):
         print("tigerflow._handler is started by a worker: use `tigerflow run FILE`", file=sys.stderr)
         return 2
     isolate()
+    protocol.start_narration()
     try:
         return serve(argv[1])
     except protocol.BadRequest as error:
@@ -112,12 +113,14 @@ def make_context(cls, given):
 
 def run_in_order(task, context, reader):
     """Runs files one at a time, as they were requested, until teardown. Returns the exit code."""
+    protocol.narrate("setup")
     try:
         task.setup(context)
     except BaseException as error:
         protocol.fail("setup", error)
         return 1
     SetupContext.freeze(context)
+    protocol.narrate("ready")
     protocol.send(op="ready")
     while True:
         for request in reader.read():
@@ -143,11 +146,13 @@ def run_file(task, context, request):
 
 def tear_down(task, context):
     """Ends the task in order; that teardown raised is told, but is no failure of the process."""
+    protocol.narrate("teardown")
     try:
         task.teardown(context)
     except BaseException as error:
         protocol.fail("teardown", error)
     else:
+        protocol.narrate("bye")
         protocol.send(op="bye")
     return 0
 

@@ -72,12 +72,21 @@ def _set_first_path(folder):
 
 
 def _named(module, name, class_name):
-    cls = getattr(module, class_name, None)
+    """The class of that name, which may be nested, or made by a function and known by its cli() call alone."""
+    called = (cls for _, cls in tasks._cli_calls if cls.__qualname__ == class_name)
+    cls = next(called, None) or _attribute(module, class_name)
     if cls is None:
         raise TaskError(f"module {split(name)[0]} has no class {class_name}")
     if not _is_task(cls):
         raise TaskError(f"{class_name} is not a task class: {ADVICE}")
     return cls
+
+
+def _attribute(module, path):
+    value = module
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
 
 
 def _chosen(module, name):

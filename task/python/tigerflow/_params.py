@@ -4,7 +4,7 @@ import os
 from typing import Annotated, ClassVar, get_args, get_origin, get_type_hints
 
 from tigerflow import tasks
-from tigerflow._convert import convert, expected, shown
+from tigerflow._convert import as_spelled, convert, expected, shown
 from tigerflow._errors import TaskError
 from tigerflow.utils import SetupContext
 
@@ -13,8 +13,11 @@ RESERVED = {"input_dir", "input_ext", "output_dir", "output_ext", "task_name"}
 RESERVED_OF_KIND = {
     tasks.LocalTask: set(),
     tasks.LocalAsyncTask: {"concurrency_limit"},
-    tasks.SlurmTask: {"max_workers", "cpus", "memory", "time", "gpus", "sbatch_option", "setup_command"},
-}
+    tasks.SlurmTask: {
+        "max_workers", "cpus", "memory", "time", "gpus",
+        "sbatch_option", "sbatch_options", "setup_command", "setup_commands",
+    },
+}  # fmt: skip
 
 
 class Param:
@@ -25,34 +28,55 @@ class Param:
         self.kind = annotation
         self.option = None
         self.default = default
+        self.flags = ()
         if get_origin(annotation) is Annotated:
             self.kind, *notes = get_args(annotation)
             self.option = next((note for note in notes if _is_option(note)), None)
+            # In Annotated the place of the default is that of the first flag.
+            self.flags = (getattr(self.option, "default", None), *(self.setting("param_decls") or ()))
         if _is_option(default):  # the form before Annotated: x: int = typer.Option(3)
             self.option = default
             self.default = default.default
+            self.flags = self.setting("param_decls") or ()
+        self.flags = [flag for flag in self.flags if isinstance(flag, str)]
+
+    @property
+    def required(self):
+        """Whether the user must give it."""
+        return self.default is ... and self.setting("default_factory") is None
 
     def value(self, given):
         """Returns the param's value for what the user gave. Raises TaskError."""
         if self.name in given and (given[self.name] is not None or self.default is not None):
-            return self._within_bounds(self._convert(given[self.name]))
-        variable = self._variable()
+            return self._checked(self._convert(given[self.name]))
+        variable = self.variable()
         if variable is not None:
-            return self._within_bounds(self._convert(os.environ[variable]))
+            return self._checked(self._convert(os.environ[variable]))
         if self.default is not ...:
             return self._convert_default(self.default)
-        factory = self._setting("default_factory")
+        factory = self.setting("default_factory")
         if factory is None:
             raise TaskError(f'param "{self.name}" is required: set it under params')
         return factory()
 
+    def setting(self, name):
+        """Returns what typer.Option says under a name, or None."""
+        return getattr(self.option, name, None)
+
+    def variable(self):
+        """Returns the name of the environment variable that sets the param, if one does."""
+        names = self.setting("envvar") or ()
+        return next((name for name in ([names] if isinstance(names, str) else names) if name in os.environ), None)
+
     def _convert(self, value):
-        parser = self._setting("parser")
+        parser = self.setting("parser") or self.setting("click_type")
+        if self.setting("case_sensitive") is False:
+            value = as_spelled(value, self.kind)
         try:
             return parser(value) if parser is not None and isinstance(value, str) else convert(value, self.kind)
         except (ValueError, TypeError, ArithmeticError) as error:
             wanted = f"must be {expected(self.kind)}" if parser is None else f"is not accepted ({error})"
-            raise TaskError(f'param "{self.name}" {wanted}: it is {shown(value)}') from None
+            raise self._wrong(f"{wanted}: it is {shown(value)}") from None
 
     def _convert_default(self, value):
         # None is a usual default whatever the annotation says, and a default that does not fit is the author's will.
@@ -61,23 +85,50 @@ class Param:
         except (ValueError, TypeError, ArithmeticError):
             return value
 
+    def _checked(self, value):
+        value = self._within_bounds(value)
+        if isinstance(value, os.PathLike):
+            value = self._existing(value)
+        return self._called_back(value)
+
     def _within_bounds(self, value):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return value
-        low, high = self._setting("min"), self._setting("max")
+        low, high = self.setting("min"), self.setting("max")
         bounded = value if low is None else max(value, low)
         bounded = bounded if high is None else min(bounded, high)
-        if bounded != value and not self._setting("clamp"):
+        if bounded != value and not self.setting("clamp"):
             limit = "at least" if bounded > value else "at most"
-            raise TaskError(f'param "{self.name}" must be {limit} {bounded}: it is {value}')
+            raise self._wrong(f"must be {limit} {bounded}: it is {value}")
         return bounded
 
-    def _variable(self):
-        names = self._setting("envvar") or ()
-        return next((name for name in ([names] if isinstance(names, str) else names) if name in os.environ), None)
+    def _existing(self, path):
+        """What typer.Option(exists=True, file_okay=..., dir_okay=..., resolve_path=True) asks of a path."""
+        if self.setting("resolve_path"):
+            path = type(path)(os.path.realpath(path))
+        files, folders = self.setting("file_okay") is not False, self.setting("dir_okay") is not False
+        if not os.path.exists(path):
+            if self.setting("exists"):
+                raise self._wrong(f"must be {_a_path(files, folders)} that exists: it is {shown(str(path))}")
+        elif not (folders if os.path.isdir(path) else files):
+            raise self._wrong(f"must be {_a_path(files, folders)}: it is {shown(str(path))}")
+        return path
 
-    def _setting(self, name):
-        return getattr(self.option, name, None)
+    def _called_back(self, value):
+        callback = self.setting("callback")
+        code = getattr(callback, "__code__", None)
+        if code is None or code.co_argcount != 1:
+            return value  # callbacks that ask for more than the value are about click's command line
+        try:
+            return callback(value)
+        except Exception as error:
+            # typer.BadParameter, of whichever typer this is
+            if type(error).__name__ != "BadParameter" and not isinstance(error, ValueError):
+                raise
+            raise self._wrong(f"is not accepted ({getattr(error, 'message', error)}): it is {shown(value)}") from None
+
+    def _wrong(self, reason):
+        return TaskError(f'param "{self.name}" {reason}', reason)
 
 
 def declared(cls):
@@ -120,6 +171,10 @@ def _check_names(cls, params):
                 f'param "{param.name}" of {cls.__name__} has a reserved name: '
                 f"rename it, and to none of {', '.join(sorted(reserved))}"
             )
+
+
+def _a_path(files, folders):
+    return "a path" if files and folders else "a folder" if folders else "a file"
 
 
 def _is_option(value):

@@ -16,9 +16,13 @@ REQUESTS, REPLIES, BLAME = 3, 4, 5
 SLOT_SIZE = 128
 FREE_SLOT = b" " * (SLOT_SIZE - 1) + b"\n"
 
+NARRATION_MARK = "TIGERFLOW_NARRATE"
+NARRATION = b"\x1e"  # begins a line of narration, as in RFC 7464
+
 _raw_decode = json.JSONDecoder().raw_decode
 _utf8_paths = sys.getfilesystemencoding() == "utf-8"
 _forked = False
+_narrating = False
 
 
 class BadRequest(Exception):
@@ -64,6 +68,8 @@ def begin(request):
     """Says in the request's slot of the blame file that its file is in hand."""
     mark = request["mark"].encode("utf-8", "replace")[: SLOT_SIZE - 1]
     os.pwrite(BLAME, mark.ljust(SLOT_SIZE - 1) + b"\n", request["slot"] * SLOT_SIZE)
+    if _narrating:
+        narrate("begin", input=request["input"])
 
 
 def end(request, started, error=None):
@@ -75,6 +81,8 @@ def end(request, started, error=None):
         os.pwrite(BLAME, FREE_SLOT, request["slot"] * SLOT_SIZE)
     except OSError:
         pass  # the slot's next file overwrites the mark, and a failing disk is for the worker to find
+    if _narrating:
+        narrate("end", input=request["input"], ok=error is None)
     if error is None:
         write(b'{"op":"done","id":%d,"seconds":%.6f}\n' % (request["id"], seconds))
     else:
@@ -102,6 +110,28 @@ def write(data):
             data = data[os.write(REPLIES, data) :]
     except BrokenPipeError:
         os._exit(1)
+
+
+def start_narration():
+    """Begins to narrate if the environment asks for it, and takes that out of it."""
+    global _narrating
+    _narrating = os.environ.pop(NARRATION_MARK, None) == "1"
+
+
+def narrate(op, **fields):
+    """Says in the log what happens, in order with what user code prints, if narration is asked for."""
+    if not _narrating or _forked:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass  # closed or replaced by user code
+    try:
+        # One write, which a pipe keeps whole.
+        os.write(2, NARRATION + json.dumps({"op": op, **fields}, ensure_ascii=False).encode() + b"\n")
+    except OSError:
+        pass  # the log is full or gone: no reason to fail a file
 
 
 def release_in_child():
