@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	listChunk = 4096 // names read at once; between chunks the first ones are fed already
-	listEvery = 5 * time.Minute
-	listRest  = 10 // a large folder in which much happens is listed for an eleventh of the time at most
+	listChunk = 4096            // names read at once; between chunks the first ones are fed already
+	listEvery = 5 * time.Minute // at least
+	listShare = 3000            // a large quiet folder is listed for a 3,000th of the time at most,
+	listLast  = time.Hour       // but once in this time
+	listRest  = 10              // a large folder in which much happens is listed for an eleventh of the time at most
 )
 
 // discovery is what is known of the input folder.
@@ -75,7 +77,7 @@ func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 func (in *discovery) rests(mtime time.Time, known bool, young time.Duration, now time.Time) bool {
 	unchanged := mtime.Equal(in.mtime)
 	switch rested := in.listed.Add(listRest * in.took); {
-	case unchanged && in.sure && now.Sub(in.listed) < listEvery:
+	case unchanged && in.sure && now.Sub(in.listed) < in.fullEvery():
 		in.complete = true
 	case now.Before(rested):
 		in.settleAt = soonest(in.settleAt, rested)
@@ -85,6 +87,11 @@ func (in *discovery) rests(mtime time.Time, known bool, young time.Duration, now
 		return false
 	}
 	return true
+}
+
+// fullEvery is how often the folder is listed although its time says that nothing has changed.
+func (in *discovery) fullEvery() time.Duration {
+	return min(max(listEvery, listShare*in.took), listLast)
 }
 
 // list reads the folder and takes up what is new. unread is why the folder cannot be read.

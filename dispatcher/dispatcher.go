@@ -43,7 +43,8 @@ type Dispatcher struct {
 	over  chan struct{} // closed when Run returns
 
 	*index
-	workers  map[string]*worker
+	workers  map[string]*worker // nil if it has ended
+	roll     roll
 	inputs   discovery
 	verdicts []spool.Name // given up, the error file not yet written
 	recent   []Failure

@@ -40,8 +40,9 @@ func (d *Dispatcher) endWorkers(_ context.Context, now time.Time) error {
 			return err
 		}
 		d.wake.Remove(d.spool.JournalPath(id))
-		d.workers[id] = nil // known, and over
+		d.retire(id, now)
 	}
+	d.prune(now)
 	return nil
 }
 

@@ -149,6 +149,9 @@ func (d *Dispatcher) audit(_ context.Context, now time.Time) error {
 // findLost feeds batches again that are neither in the queue nor with a live worker, twice in a row: a person may have
 // removed one, or a file system lost it.
 func (d *Dispatcher) findLost() error {
+	if len(d.byID) == 0 {
+		return nil
+	}
 	there := map[spool.BatchID]bool{}
 	note := func(ids []spool.BatchID, err error) error {
 		for _, id := range ids {

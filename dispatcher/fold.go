@@ -32,15 +32,10 @@ type worker struct {
 
 // fold reads the news of all live workers.
 func (d *Dispatcher) fold(_ context.Context, now time.Time) error {
-	ids, err := d.spool.Workers()
-	if err != nil {
+	if err := d.enlist(now); err != nil {
 		return err
 	}
-	for _, id := range ids {
-		w, known := d.workers[id]
-		if !known {
-			w = d.meet(id, 0, now)
-		}
+	for _, w := range d.workers {
 		if w == nil { // ended long ago
 			continue
 		}
@@ -52,11 +47,9 @@ func (d *Dispatcher) fold(_ context.Context, now time.Time) error {
 }
 
 // meet begins to follow a worker.
-func (d *Dispatcher) meet(id string, offset int64, now time.Time) *worker {
-	w := &worker{id: id, tail: d.spool.JournalTail(id, offset), beat: now}
-	d.workers[id] = w
+func (d *Dispatcher) meet(id string, offset int64, now time.Time) {
+	d.workers[id] = &worker{id: id, tail: d.spool.JournalTail(id, offset), beat: now}
 	d.wake.Add(d.spool.JournalPath(id))
-	return w
 }
 
 // foldWorker reads what is new in one journal into the ledger and the index.

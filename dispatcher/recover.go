@@ -76,6 +76,7 @@ func (d *Dispatcher) replay(ctx context.Context) (map[string]int64, error) {
 				offsets[e.Worker] = e.Offset
 			case spool.EntryEnded:
 				offsets[e.Worker] = -1
+				d.roll.ended = append(d.roll.ended, ended{id: e.Worker})
 			default: // nothing of a journal
 			}
 			return ctx.Err()
@@ -132,6 +133,14 @@ func (d *Dispatcher) meetAgain(offsets map[string]int64, now time.Time) error {
 		if err := d.takeUp(id, offset); err != nil {
 			return err
 		}
+	}
+	d.wake.Add(d.spool.WorkersDir())
+	d.roll.ended = slices.DeleteFunc(d.roll.ended, func(e ended) bool {
+		w, there := d.workers[e.id]
+		return !there || w != nil
+	})
+	for i := range d.roll.ended { // when that was does not matter much
+		d.roll.ended[i].at = now
 	}
 	return nil
 }

@@ -136,6 +136,9 @@ func (s *Spool) bornPath(id string) string    { return filepath.Join(s.workerDir
 // QueueDir is the folder of the batches that wait; workers watch it.
 func (s *Spool) QueueDir() string { return s.queueDir() }
 
+// WorkersDir is the folder of the workers' folders; dispatchers watch it.
+func (s *Spool) WorkersDir() string { return s.path("workers") }
+
 // JournalPath is the file a dispatcher watches for news of a worker.
 func (s *Spool) JournalPath(worker string) string { return s.journalPath(worker) }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -178,19 +179,19 @@ func (l *Lock) Epoch() int { return l.epoch }
 // Spool is what the lock is of.
 func (l *Lock) Spool() *Spool { return l.spool }
 
-// Check returns ErrSuperseded once a higher epoch exists. A dispatcher calls it before each round of writes.
+// Check returns ErrSuperseded once a higher epoch exists. A dispatcher calls it before each round of writes. Epochs have no
+// gaps, so a look at the next one's name is enough.
 func (l *Lock) Check() error {
-	top, err := l.spool.topEpoch()
-	if err != nil {
+	if _, err := os.Lstat(l.spool.epochDir(l.epoch + 1)); err == nil {
+		return ErrSuperseded
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	switch {
-	case top > l.epoch:
-		return ErrSuperseded
-	case top < l.epoch:
+	_, err := os.Lstat(l.spool.epochDir(l.epoch))
+	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the spool %s was removed while in use", l.spool.dir)
 	}
-	return nil
+	return err
 }
 
 // Renew shows that this dispatcher lives, and returns the time of the file system's own clock.

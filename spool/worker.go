@@ -64,6 +64,9 @@ func (s *Spool) Bear(id string, born Born) (*Worker, bool, error) {
 	if !ValidWorker(id) {
 		return nil, false, fmt.Errorf("worker id %q is not KEY.INDEX.rN", id)
 	}
+	if over, err := s.succeeded(id); err != nil || over {
+		return nil, false, err
+	}
 	born.Nonce, born.Process = nonce(), Self()
 	build := func(dir string) error {
 		for _, sub := range []string{"claimed", "tmp"} {
