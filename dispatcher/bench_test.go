@@ -2,71 +2,12 @@ package dispatcher
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 )
-
-// doneBefore makes a Task whose files are all done: inputs, outputs, and a ledger that says so.
-func doneBefore(b *testing.B, files int) *rig {
-	b.Helper()
-	r := newRig(b)
-	c := spool.Contender{Spool: r.s, Owner: testOwner}
-	lock, err := c.Try()
-	must(b, err)
-	e := spool.Entry{Kind: spool.EntryAdopted}
-	seed := filepath.Join(r.root, "seed")
-	for i := range files {
-		name := fmt.Sprintf("recording-%07d.txt", i)
-		if i%10_000 == 0 { // ext4 bounds the links of one file
-			_ = os.Remove(seed)
-			must(b, os.WriteFile(seed, nil, 0o666))
-			r.age(seed, time.Hour)
-		}
-		must(b, os.Link(seed, r.in(name)))
-		must(b, os.Link(seed, r.out(fmt.Sprintf("recording-%07d.out", i))))
-		if e.Done = append(e.Done, spool.Name(name)); len(e.Done) == 1000 || i == files-1 {
-			must(b, lock.Append(e))
-			must(b, lock.Flush())
-			e.Done = nil
-		}
-	}
-	must(b, lock.Close())
-	r.age(r.in(""), time.Hour)
-	return r
-}
-
-// BenchmarkRestart takes up a Task with 100,000 done files: history, output folder, input folder.
-func BenchmarkRestart(b *testing.B) {
-	const files = 100_000
-	r := doneBefore(b, files)
-	before := heapInUse()
-	b.ResetTimer()
-	for b.Loop() {
-		if r.d != nil {
-			r.close()
-		}
-		r.begin()
-		if _, err := r.d.round(b.Context(), r.now); err != nil || r.d.Snapshot().Done != files || !r.d.Snapshot().Drained {
-			b.Fatalf("%v %+v", err, r.d.Snapshot())
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/files, "ns/file")
-	b.ReportMetric(float64(heapInUse()-before)/files, "heap-B/file")
-}
-
-// heapInUse is what is in use after a collection, in bytes.
-func heapInUse() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
 
 // BenchmarkIdleRound is a round in which nothing has happened, of a Task with four live workers.
 func BenchmarkIdleRound(b *testing.B) {

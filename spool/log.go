@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // Log is an append-only file of records with one writer, who made it. What Append took is written by Flush or not at
@@ -86,7 +87,7 @@ func (t *Tail) Offset() int64 { return t.off }
 // Read calls fn with each new record: its payload, valid during the call only, and the offset of its end. A file that
 // is not there has no records.
 func (t *Tail) Read(fn func(payload []byte, end int64) error) error {
-	f, err := os.Open(t.path)
+	f, err := openPlain(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -98,6 +99,20 @@ func (t *Tail) Read(fn func(payload []byte, end int64) error) error {
 		more, err := t.readChunk(f, fn)
 		if err != nil || !more {
 			return err
+		}
+	}
+}
+
+// openPlain opens a regular file for reading as os.Open does, without asking the poller about it: that takes as many system
+// calls again, and this is done for each worker at each poll.
+func openPlain(path string) (*os.File, error) {
+	for {
+		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), path), nil
+		case !errors.Is(err, syscall.EINTR):
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestPrune(t *testing.T) {
 	locked := filepath.Join(s.workerDir("demo.0.r1"), "tmp", "locked")
 	must(t, os.MkdirAll(filepath.Join(locked, "deep"), 0o777))
 	must(t, os.Chmod(locked, 0o500)) // as user code may leave it
-	for range 2 { // a crash in between is no matter
+	for range 2 {                    // a crash in between is no matter
 		must(t, l.Prune("demo.0.r1"))
 	}
 	for id, want := range map[string]bool{"demo.0.r1": false, "demo.0.r2": true, "demo.1.r1": true} {
