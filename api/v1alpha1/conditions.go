@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Condition types of a Task.
+// Condition types of Tasks and Pipelines.
 const (
 	// ConditionReady is True when files are processed as they come, or all of them have been. Its reason is the state that
 	// kubectl get shows.
@@ -78,6 +78,22 @@ const (
 	// ReasonExecutorUnavailable: workers can be neither started nor listed (Slurm does not answer, say). Those that run go
 	// on; wait, or ask the administrator.
 	ReasonExecutorUnavailable Reason = "ExecutorUnavailable"
+)
+
+// Reasons that only a Pipeline has. Those of Stalled: what a person must mend.
+const (
+	// ReasonInvalidGraph: the tasks do not fit together. The message names the task and the mend: delete the Pipeline and
+	// apply it corrected.
+	ReasonInvalidGraph Reason = "InvalidGraph"
+	// ReasonInvalidStaging: a step of spec.staging cannot be carried out, such as a pattern beyond RE2. Correct it.
+	ReasonInvalidStaging Reason = "InvalidStaging"
+	// ReasonTaskStalled: a task is stalled. The message names it and has its own; the Task's conditions say more.
+	ReasonTaskStalled Reason = "TaskStalled"
+	// ReasonTaskDegraded: a task is degraded, and work goes on. The message names it.
+	ReasonTaskDegraded Reason = "TaskDegraded"
+	// ReasonStagingFailed: the callable of spec.staging fails, so that no new file is taken; those in the Pipeline go on.
+	// Correct the function; it is called again.
+	ReasonStagingFailed Reason = "StagingFailed"
 )
 
 // ReasonAsExpected is the reason of Stalled and Degraded when they are False.

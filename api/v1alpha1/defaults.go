@@ -155,6 +155,36 @@ func (s *TaskSpec) BridgeName() string {
 	return orDefault(s.Slurm.Bridge, DefaultBridge)
 }
 
+// IsSuspended tells whether the author suspended the Pipeline.
+func (s *PipelineSpec) IsSuspended() bool {
+	return s.Suspend != nil && *s.Suspend
+}
+
+// IdleBeforeComplete is how long the Pipeline stays open without work; false means for ever.
+func (s *PipelineSpec) IdleBeforeComplete() (time.Duration, bool) {
+	return durationOr(s.CompleteAfterIdle, 0), s.CompleteAfterIdle != nil
+}
+
+// DeletesInputs tells whether inputs are removed once every task that reads them is done with them.
+func (s *PipelineSpec) DeletesInputs() bool {
+	return s.InputPolicy == RetentionDelete
+}
+
+// DeletesOutputs tells whether outputs are removed once every task that depends on them is done with them.
+func (t *PipelineTask) DeletesOutputs() bool {
+	return t.OutputPolicy == RetentionDelete
+}
+
+// SortKey is what files are ordered by.
+func (s *SortBy) SortKey() SortKey {
+	return orDefault(s.Key, SortByName)
+}
+
+// IsReverse tells whether the order is the other way round.
+func (s *SortBy) IsReverse() bool {
+	return s.Reverse != nil && *s.Reverse
+}
+
 // PythonInterpreter is the Python to run the module with, by path or by name on the PATH.
 func (p *PythonHandler) PythonInterpreter() string {
 	return orDefault(p.Interpreter, DefaultInterpreter)

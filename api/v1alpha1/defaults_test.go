@@ -30,7 +30,7 @@ func accessors(task *v1alpha1.Task) map[string]any {
 
 // The defaults are written twice, in the schema and in Go: here they are held together.
 func TestSchemaAndGoHaveTheSameDefaults(t *testing.T) {
-	a := mustAdmission(t)
+	a := mustAdmission(t, "Task")
 	for name, patch := range map[string]string{
 		"nothing set":     "",
 		"empty structs":   "scaling: {}, retry: {}, resources: {}, container: {}",
@@ -98,5 +98,5 @@ func asTask(t *testing.T, obj map[string]any) *v1alpha1.Task {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strictTask(t, data)
+	return mustAdmission(t, "Task").strict(t, data).(*v1alpha1.Task)
 }

@@ -2,7 +2,12 @@ package v1alpha1_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -13,7 +18,10 @@ import (
 // values from the schema itself, so that a field added later is covered without a word here.
 
 func TestWhatTheSchemaAdmitsDecodes(t *testing.T) {
-	a := mustAdmission(t)
+	eachKind(t, testWhatTheSchemaAdmitsDecodes)
+}
+
+func testWhatTheSchemaAdmitsDecodes(t *testing.T, a *admission) {
 	const tries = 1200
 	admitted, seen := 0, map[string]bool{}
 	for seed := range uint64(tries) {
@@ -23,28 +31,30 @@ func TestWhatTheSchemaAdmitsDecodes(t *testing.T) {
 			markSeen(seen, "status", obj["status"])
 		}
 	}
-	t.Logf("%d of %d generated Tasks were admitted", admitted, tries)
+	t.Logf("%d of %d generated objects were admitted", admitted, tries)
 	if admitted < tries/10 {
-		t.Errorf("only %d of %d generated Tasks were admitted: the generator misses the rules", admitted, tries)
+		t.Errorf("only %d of %d generated objects were admitted: the generator misses the rules", admitted, tries)
 	}
 	a.walk(func(path string, _ *schema.Structural) {
-		if !seen[path] && path != "spec.params[*]" {
-			t.Errorf("no admitted Task has %s", path)
+		if !seen[path] && !strings.HasSuffix(path, ".params[*]") {
+			t.Errorf("no admitted %s has %s", a.kind, path)
 		}
 	})
 }
 
 func FuzzGenerated(f *testing.F) {
-	a := mustAdmission(f)
+	task, pipeline := mustAdmission(f, "Task"), mustAdmission(f, "Pipeline")
 	f.Add(uint64(1), 0.0)
 	f.Add(uint64(2), 0.2)
 	f.Fuzz(func(t *testing.T, seed uint64, wild float64) {
-		tryGenerated(t, a, seed, wild)
+		tryGenerated(t, task, seed, wild)
+		tryGenerated(t, pipeline, seed, wild)
 	})
 }
 
 func FuzzDocument(f *testing.F) {
-	a := mustAdmission(f)
+	task, pipeline := mustAdmission(f, "Task"), mustAdmission(f, "Pipeline")
+	f.Add([]byte(`{"spec":{"tasks":[{"name":"a","type":"Local","handler":{"builtin":"echo"},"output":{"extension":".a"}}],"staging":[{"minSize":1}]}}`))
 	f.Add([]byte(`{"spec":{"timeout":"8759h59m59.999s","resources":{"memory":"1024Ti"}}}`))
 	f.Add([]byte(`{"spec":{"completeAfterIdle":"0ms","params":{"a":[1,1e400,null],"b":{}}},"status":{"files":null}}`))
 	f.Fuzz(func(t *testing.T, patch []byte) {
@@ -52,26 +62,26 @@ func FuzzDocument(f *testing.F) {
 		if err := utiljson.Unmarshal(patch, &changes); err != nil {
 			return
 		}
-		obj := decode(t, minimalTask)
-		merge(obj, changes)
-		if len(a.admit(obj, nil)) == 0 {
-			roundTrip(t, a, obj)
+		for _, a := range []*admission{task, pipeline} {
+			obj := decode(t, kinds[a.kind])
+			merge(obj, changes)
+			if len(a.admit(obj, nil)) == 0 {
+				roundTrip(t, a, obj)
+			}
 		}
 	})
 }
 
-// tryGenerated makes the Task of a seed and checks it if it is admitted, which it tells.
+// tryGenerated makes the object of a seed and checks it if it is admitted, which it tells.
 func tryGenerated(t *testing.T, a *admission, seed uint64, wild float64) (map[string]any, bool) {
 	t.Helper()
 	g := &generator{rand: rand.New(rand.NewPCG(seed, 0)), wild: wild}
-	obj := decode(t, minimalTask)
+	obj := decode(t, kinds[a.kind])
 	for _, part := range []string{"spec", "status"} {
 		s := a.structural.Properties[part]
 		obj[part] = g.value(&s)
 	}
-	if spec, ok := obj["spec"].(map[string]any); ok {
-		keepUnions(g, spec)
-	}
+	keepUnions(g, obj["spec"])
 	// Stored objects went through JSON.
 	data, err := json.Marshal(obj)
 	if err != nil {
@@ -89,7 +99,27 @@ func tryGenerated(t *testing.T, a *admission, seed uint64, wild float64) (map[st
 }
 
 // keepUnions removes members so that most of what is generated passes the rules on unions.
-func keepUnions(g *generator, spec map[string]any) {
+func keepUnions(g *generator, value any) {
+	spec, _ := value.(map[string]any)
+	if steps, ok := spec["staging"].([]any); ok {
+		for _, step := range steps {
+			keepOne(g, step, maps.Keys(asMap(step)))
+		}
+	}
+	tasks, isPipeline := spec["tasks"].([]any)
+	if !isPipeline {
+		keepMembers(g, spec)
+	}
+	for i, task := range tasks {
+		if task, ok := task.(map[string]any); ok {
+			keepMembers(g, task)
+			task["name"] = fmt.Sprintf("%v%d", task["name"], i)
+		}
+	}
+}
+
+// keepMembers does it to the spec of a Task or a task of a Pipeline.
+func keepMembers(g *generator, spec map[string]any) {
 	for member, kind := range map[string]string{"localAsync": "LocalAsync", "slurm": "Slurm"} {
 		if spec["type"] != kind {
 			delete(spec, member)
@@ -100,14 +130,23 @@ func keepUnions(g *generator, spec map[string]any) {
 	if spec["type"] == "Local" {
 		delete(spec, "scaling")
 	}
-	handler, _ := spec["handler"].(map[string]any)
-	members := []string{"python", "builtin", "program", "command"}
-	g.rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-	for _, member := range members {
-		if len(handler) > 1 {
-			delete(handler, member)
+	keepOne(g, spec["handler"], slices.Values([]string{"python", "builtin", "program", "command"}))
+}
+
+// keepOne leaves one of the members.
+func keepOne(g *generator, value any, members iter.Seq[string]) {
+	union, names := asMap(value), slices.Sorted(members)
+	g.rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for _, member := range names {
+		if len(union) > 1 {
+			delete(union, member)
 		}
 	}
+}
+
+func asMap(value any) map[string]any {
+	m, _ := value.(map[string]any)
+	return m
 }
 
 func markSeen(seen map[string]bool, path string, value any) {

@@ -65,6 +65,9 @@ func expression(s *schema.Structural, v *schema.ValueValidation) string {
 			return regexp.QuoteMeta(match[1]) + v.Pattern
 		}
 	}
+	if n := len(v.AllOf); v.Pattern == "" && n > 0 { // a quantity: the field's own pattern comes after that of its type
+		return v.AllOf[n-1].Pattern
+	}
 	return v.Pattern
 }
 

@@ -28,7 +28,7 @@ var (
 
 // DecodeParams returns the parameters by name: a string, a json.Number, a bool, or an []any of these. A parameter that is
 // null counts as not given. The error names the first parameter that breaks a rule of spec.params.
-func (s *TaskSpec) DecodeParams() (map[string]any, error) {
+func (s *TaskTemplate) DecodeParams() (map[string]any, error) {
 	params := make(map[string]any, len(s.Params))
 	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
 		if err := checkParamName(name); err != nil {

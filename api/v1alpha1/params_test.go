@@ -60,7 +60,7 @@ func FuzzDecodeParams(f *testing.F) {
 	f.Add("a", []byte(`"\ud800"`))
 	f.Add("a", []byte(`1 2`))
 	f.Fuzz(func(t *testing.T, name string, raw []byte) {
-		spec := v1alpha1.TaskSpec{Params: map[string]apiextensionsv1.JSON{name: {Raw: raw}}}
+		spec := v1alpha1.TaskTemplate{Params: map[string]apiextensionsv1.JSON{name: {Raw: raw}}}
 		params, err := spec.DecodeParams()
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\n\r") {

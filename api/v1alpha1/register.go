@@ -11,7 +11,7 @@ var GroupVersion = schema.GroupVersion{Group: "tigerflow.dev", Version: "v1alpha
 
 // AddToScheme registers the kinds of this package.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &Task{}, &TaskList{})
+	scheme.AddKnownTypes(GroupVersion, &Task{}, &TaskList{}, &Pipeline{}, &PipelineList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

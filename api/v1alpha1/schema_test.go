@@ -3,6 +3,8 @@ package v1alpha1_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,27 +30,35 @@ import (
 	"tigerflow.dev/tigerflow/config/crd"
 )
 
+// kinds are all that the group has, with the least document of each.
+var kinds = map[string]string{"Task": minimalTask, "Pipeline": minimalPipeline}
+
 // admission does to an object what an API server does with the generated definition, by the API server's own code.
 type admission struct {
+	kind       string
 	definition *apiextensions.CustomResourceDefinition
 	structural *schema.Structural
 	schema     validation.SchemaValidator
 	rules      *cel.Validator
 }
 
-func newAdmission() (*admission, error) {
+func newAdmission(kind string) (*admission, error) {
 	crds, err := crd.All()
 	if err != nil {
 		return nil, err
 	}
-	if len(crds) != 1 {
-		return nil, fmt.Errorf("%d definitions, expected that of Task alone", len(crds))
+	if len(crds) != len(kinds) {
+		return nil, fmt.Errorf("%d definitions, expected those of %d kinds", len(crds), len(kinds))
+	}
+	i := slices.IndexFunc(crds, func(c *apiextensionsv1.CustomResourceDefinition) bool { return c.Spec.Names.Kind == kind })
+	if i < 0 {
+		return nil, fmt.Errorf("no definition of %s", kind)
 	}
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
-	v1crd := crds[0].DeepCopy()
+	v1crd := crds[i].DeepCopy()
 	apiextensionsv1.SetDefaults_CustomResourceDefinition(v1crd)
-	a := &admission{definition: new(apiextensions.CustomResourceDefinition)}
+	a := &admission{kind: kind, definition: new(apiextensions.CustomResourceDefinition)}
 	if err := scheme.Convert(v1crd, a.definition, nil); err != nil {
 		return nil, fmt.Errorf("converting the definition: %w", err)
 	}
@@ -63,13 +73,21 @@ func newAdmission() (*admission, error) {
 	return a, nil
 }
 
-func mustAdmission(tb testing.TB) *admission {
+func mustAdmission(tb testing.TB, kind string) *admission {
 	tb.Helper()
-	a, err := newAdmission()
+	a, err := newAdmission(kind)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return a
+}
+
+// eachKind runs a test for every kind of the group.
+func eachKind(t *testing.T, test func(t *testing.T, a *admission)) {
+	t.Helper()
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		t.Run(kind, func(t *testing.T) { test(t, mustAdmission(t, kind)) })
+	}
 }
 
 // admit defaults and prunes obj in place and validates it as a new object, or as the successor of old.
@@ -106,15 +124,20 @@ func decode(tb testing.TB, manifest string) map[string]any {
 }
 
 func TestDefinitionIsValid(t *testing.T) {
-	a := mustAdmission(t)
-	a.definition.Status.StoredVersions = []string{"v1alpha1"}
-	for _, err := range crdvalidation.ValidateCustomResourceDefinition(t.Context(), a.definition) {
-		t.Error(err)
-	}
+	eachKind(t, func(t *testing.T, a *admission) {
+		a.definition.Status.StoredVersions = []string{"v1alpha1"}
+		for _, err := range crdvalidation.ValidateCustomResourceDefinition(t.Context(), a.definition) {
+			t.Error(err)
+		}
+	})
 }
 
 // The five minor releases that are supported differ in the functions that rules may call.
 func TestRulesCompileOnTheOldestSupportedKubernetes(t *testing.T) {
+	eachKind(t, testRulesCompile)
+}
+
+func testRulesCompile(t *testing.T, a *admission) {
 	oldest := environment.MustBaseEnvSet(version.MajorMinor(1, 33))
 	rules := 0
 	compile := func(path string, s *schema.Structural) {
@@ -130,7 +153,6 @@ func TestRulesCompileOnTheOldestSupportedKubernetes(t *testing.T) {
 			}
 		}
 	}
-	a := mustAdmission(t)
 	compile("", a.structural)
 	a.walk(compile)
 	if rules < 20 {
@@ -140,14 +162,17 @@ func TestRulesCompileOnTheOldestSupportedKubernetes(t *testing.T) {
 
 func TestEverythingIsBounded(t *testing.T) {
 	exempt := map[string]string{
-		"spec.params[*]":      "DecodeParams bounds these",
-		"status.conditions[]": "the schema of metav1.Condition, which markers here cannot change",
+		"spec.params[*]":         "DecodeParams bounds these",
+		"spec.tasks[].params[*]": "DecodeParams bounds these",
+		"status.conditions[]":    "the schema of metav1.Condition, which markers here cannot change",
 	}
-	mustAdmission(t).walk(func(path string, s *schema.Structural) {
-		parent := path[:max(strings.LastIndex(path, "."), 0)]
-		if exempt[path] == "" && exempt[parent] == "" && !bounded(s) {
-			t.Errorf("%s has no maximum", path)
-		}
+	eachKind(t, func(t *testing.T, a *admission) {
+		a.walk(func(path string, s *schema.Structural) {
+			parent := path[:max(strings.LastIndex(path, "."), 0)]
+			if exempt[path] == "" && exempt[parent] == "" && !bounded(s) {
+				t.Errorf("%s has no maximum", path)
+			}
+		})
 	})
 }
 
@@ -173,10 +198,12 @@ func bounded(s *schema.Structural) bool {
 }
 
 func TestEveryFieldIsDocumented(t *testing.T) {
-	mustAdmission(t).walk(func(path string, s *schema.Structural) {
-		if s.Description == "" && !strings.HasSuffix(path, "]") {
-			t.Errorf("%s has no description", path)
-		}
+	eachKind(t, func(t *testing.T, a *admission) {
+		a.walk(func(path string, s *schema.Structural) {
+			if s.Description == "" && !strings.HasSuffix(path, "]") {
+				t.Errorf("%s has no description", path)
+			}
+		})
 	})
 }
 

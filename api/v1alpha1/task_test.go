@@ -129,7 +129,7 @@ func TestAdmission(t *testing.T) {
 		{"taskName", "taskName: Transcribe_v2", ""},
 		{"taskName with slash", "taskName: a/b", "spec.taskName"},
 	}
-	a := mustAdmission(t)
+	a := mustAdmission(t, "Task")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			obj := patchedTask(t, test.patch)
@@ -142,7 +142,7 @@ func TestAdmission(t *testing.T) {
 }
 
 func TestAdmissionOfNames(t *testing.T) {
-	a := mustAdmission(t)
+	a := mustAdmission(t, "Task")
 	for name, want := range map[string]string{
 		strings.Repeat("a", 63): "",
 		strings.Repeat("a", 64): "the name must be at most 63 characters",
@@ -183,7 +183,7 @@ func TestImmutability(t *testing.T) {
 			retry: {attempts: 2}, timeout: 1h, drainTimeout: 2m, completeAfterIdle: 0s, suspend: true, durability: None,
 			taskName: Other}`, ""},
 	}
-	a := mustAdmission(t)
+	a := mustAdmission(t, "Task")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			before, after := patchedTask(t, test.before), patchedTask(t, test.after)
@@ -212,7 +212,7 @@ func TestStatusAdmission(t *testing.T) {
 		{"condition with a time that Go refuses", `{conditions: [{type: Ready, status: "True", reason: A, message: "",
 			lastTransitionTime: "2026-01-02t03:04:05z"}]}`, "lastTransitionTime must be a time of RFC 3339"},
 	}
-	a := mustAdmission(t)
+	a := mustAdmission(t, "Task")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			obj := decode(t, minimalTask)

@@ -80,11 +80,10 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.input == oldSelf.input",fieldPath=".input",reason=FieldValueForbidden,message="input is immutable: delete the Task (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="self.output == oldSelf.output",fieldPath=".output",reason=FieldValueForbidden,message="output is immutable: delete the Task (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="!has(self.slurm) || !has(oldSelf.slurm) || self.slurm.bridge == oldSelf.slurm.bridge",fieldPath=".slurm.bridge",reason=FieldValueForbidden,message="slurm.bridge is immutable: delete the Task (outputs and progress stay) and apply it anew"
-// +kubebuilder:validation:XValidation:rule="has(self.localAsync) == (self.type == 'LocalAsync')",fieldPath=".localAsync",message="localAsync is required when type is LocalAsync and must be left out otherwise"
-// +kubebuilder:validation:XValidation:rule="has(self.slurm) == (self.type == 'Slurm')",fieldPath=".slurm",message="slurm is required when type is Slurm and must be left out otherwise"
 // +kubebuilder:validation:XValidation:rule="self.input.directory != self.output.directory || !self.output.extension.endsWith(self.input.extension)",fieldPath=".output.extension",message="outputs would become inputs: choose another output.directory, or an output.extension that does not end with input.extension"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Local' || !has(self.scaling) || !has(self.scaling.maxWorkers) || self.scaling.maxWorkers == 1",fieldPath=".scaling.maxWorkers",message="a Task of type Local has one worker: leave out scaling.maxWorkers, or use type LocalAsync or Slurm for files in parallel"
 type TaskSpec struct {
+	TaskTemplate `json:",inline"`
+
 	// taskName is the author's own name of the task, as handlers and log lines show it.
 	// Default: the name of the object. Example: Transcribe_v2
 	// +optional
@@ -92,19 +91,6 @@ type TaskSpec struct {
 	// +kubebuilder:validation:MaxLength=100
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
 	TaskName string `json:"taskName,omitempty"`
-
-	// type is Local (one file at a time), LocalAsync (many files in flight in one worker; see localAsync) or Slurm
-	// (workers on compute nodes; see slurm). Immutable.
-	// +required
-	Type TaskType `json:"type,omitempty"`
-
-	// localAsync holds what only a LocalAsync Task has: required with that type, forbidden with any other.
-	// +optional
-	LocalAsync *LocalAsync `json:"localAsync,omitempty"`
-
-	// slurm holds what only a Slurm Task has: required with that type, forbidden with any other.
-	// +optional
-	Slurm *Slurm `json:"slurm,omitempty"`
 
 	// workspace is the directory that everything else is relative to. Immutable.
 	// +required
@@ -121,6 +107,39 @@ type TaskSpec struct {
 	// Example: {directory: results/transcribe, extension: .txt}
 	// +required
 	Output FileSet `json:"output,omitzero"`
+
+	// completeAfterIdle completes the Task when it has had nothing to do for so long: 0s as soon as every input is done
+	// or failed. Unset: the Task waits for new inputs for ever. Example: 10m
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(h|m|s)|[0-9]{1,6}ms)+$') && duration(self) <= duration('8760h')",message="must be a duration of at most 8760h, such as 90s, 2h or 1h30m"
+	CompleteAfterIdle *metav1.Duration `json:"completeAfterIdle,omitempty"`
+
+	// suspend true lets the workers finish what they have in hand and starts no more; false goes on where it stopped.
+	// +optional
+	// +kubebuilder:default=false
+	Suspend *bool `json:"suspend,omitempty"`
+}
+
+// TaskTemplate is what a Task and a task of a Pipeline have in common.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.localAsync) == (self.type == 'LocalAsync')",fieldPath=".localAsync",message="localAsync is required when type is LocalAsync and must be left out otherwise"
+// +kubebuilder:validation:XValidation:rule="has(self.slurm) == (self.type == 'Slurm')",fieldPath=".slurm",message="slurm is required when type is Slurm and must be left out otherwise"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Local' || !has(self.scaling) || !has(self.scaling.maxWorkers) || self.scaling.maxWorkers == 1",fieldPath=".scaling.maxWorkers",message="a Task of type Local has one worker: leave out scaling.maxWorkers, or use type LocalAsync or Slurm for files in parallel"
+type TaskTemplate struct {
+	// type is Local (one file at a time), LocalAsync (many files in flight in one worker; see localAsync) or Slurm
+	// (workers on compute nodes; see slurm). Immutable.
+	// +required
+	Type TaskType `json:"type,omitempty"`
+
+	// localAsync holds what only a LocalAsync Task has: required with that type, forbidden with any other.
+	// +optional
+	LocalAsync *LocalAsync `json:"localAsync,omitempty"`
+
+	// slurm holds what only a Slurm Task has: required with that type, forbidden with any other.
+	// +optional
+	Slurm *Slurm `json:"slurm,omitempty"`
 
 	// handler is the author's code.
 	// +required
@@ -179,19 +198,6 @@ type TaskSpec struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(h|m|s)|[0-9]{1,6}ms)+$') && duration(self) <= duration('8760h')",message="must be a duration of at most 8760h, such as 90s, 2h or 1h30m"
 	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
-
-	// completeAfterIdle completes the Task when it has had nothing to do for so long: 0s as soon as every input is done
-	// or failed. Unset: the Task waits for new inputs for ever. Example: 10m
-	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(h|m|s)|[0-9]{1,6}ms)+$') && duration(self) <= duration('8760h')",message="must be a duration of at most 8760h, such as 90s, 2h or 1h30m"
-	CompleteAfterIdle *metav1.Duration `json:"completeAfterIdle,omitempty"`
-
-	// suspend true lets the workers finish what they have in hand and starts no more; false goes on where it stopped.
-	// +optional
-	// +kubebuilder:default=false
-	Suspend *bool `json:"suspend,omitempty"`
 
 	// durability is Fsync (an output counts as done once it is on stable storage) or None (quicker; a node that loses
 	// power may lose outputs of its last seconds).

@@ -18,11 +18,14 @@ func sampleTask() *v1alpha1.Task {
 	return &v1alpha1.Task{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "words"},
 		Spec: v1alpha1.TaskSpec{
-			Type: v1alpha1.TaskLocal, Workspace: v1alpha1.Workspace{Path: "/work space"},
-			Input:   v1alpha1.FileSet{Directory: "in", Extension: ".txt"},
-			Output:  v1alpha1.FileSet{Directory: "/elsewhere/out/", Extension: ".json"},
-			Handler: v1alpha1.Handler{Python: &v1alpha1.PythonHandler{Module: "words.py"}},
-			Params:  map[string]apiextensionsv1.JSON{"top": {Raw: []byte("5")}, "name": {Raw: []byte(`"x"`)}},
+			Workspace: v1alpha1.Workspace{Path: "/work space"},
+			Input:     v1alpha1.FileSet{Directory: "in", Extension: ".txt"},
+			Output:    v1alpha1.FileSet{Directory: "/elsewhere/out/", Extension: ".json"},
+			TaskTemplate: v1alpha1.TaskTemplate{
+				Type:    v1alpha1.TaskLocal,
+				Handler: v1alpha1.Handler{Python: &v1alpha1.PythonHandler{Module: "words.py"}},
+				Params:  map[string]apiextensionsv1.JSON{"top": {Raw: []byte("5")}, "name": {Raw: []byte(`"x"`)}},
+			},
 		},
 	}
 }
