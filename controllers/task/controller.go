@@ -4,7 +4,6 @@ package task
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/flow"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -47,13 +47,13 @@ type Reconciler struct {
 	Now      func() time.Time
 
 	mu    sync.Mutex
-	flows map[types.NamespacedName]*flow
+	flows map[types.NamespacedName]*taskFlow
 	queue workqueue.TypedRateLimitingInterface[ctrl.Request]
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.flows = map[types.NamespacedName]*flow{}
+	r.flows = map[types.NamespacedName]*taskFlow{}
 	for _, b := range r.Backends {
 		if err := mgr.Add(r.follow(b.Executor)); err != nil {
 			return err
@@ -88,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !t.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, t, f)
 	}
-	if isComplete(t) && f.dispatcher == nil {
+	if isComplete(t) && !f.Running() {
 		return ctrl.Result{}, nil
 	}
 	if !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
@@ -107,58 +107,50 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // advance does what there is to do for a Task and returns what its status should say.
-func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *flow, b Backend) state {
+func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *taskFlow, b Backend) state {
 	s := state{task: t, now: r.now()}
-	if f.completed == t.Generation && f.dispatcher == nil { // the status that says so is yet to be written, or to be seen
-		s.snapshot, s.finished = f.latest.Load(), true
+	if f.completed == t.Generation && !f.Running() { // the status that says so is yet to be written, or to be seen
+		s.snapshot, s.finished = f.Snapshot(), true
 		return s
 	}
 	if err := r.open(t, f, b); err != nil {
 		s.refuse(err)
 		return s
 	}
-	s.snapshot = f.dispatcher.Snapshot()
-	s.complete = f.idleFor(s.now, s.snapshot, t)
-	all, err := b.Executor.List(ctx)
+	st, err := f.Step(ctx, s.now, wantOf(t))
+	s.take(st)
 	if err != nil {
-		s.unavailable = err
-		s.next = stalledRetry
+		s.refuse(err)
 		return s
 	}
-	s.fleet, err = f.fleet.Step(ctx, s.now, needOf(t, s.complete), s.snapshot, all)
-	switch {
-	case errors.Is(err, dispatcher.ErrOver):
-		s.refuse(stalled(v1alpha1.ReasonOutputInUse, "%s", spool.ErrSuperseded))
-		return s
-	case err != nil:
-		s.unavailable = err
-		s.next = stalledRetry
-	}
-	s.wait(s.fleet.Next)
-	if s.complete && err == nil && s.fleet.Pending+s.fleet.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0 {
-		s.err = f.close()
-		s.finished = s.err == nil
+	if s.finished {
 		f.completed = t.Generation
 	}
-	s.wait(f.untilIdle(s.now, t))
 	return s
 }
 
 // open has the Task's dispatcher run, if its backend can do what the Task asks.
-func (r *Reconciler) open(t *v1alpha1.Task, f *flow, b Backend) error {
+func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	if c := t.Spec.Container; c != nil && c.Image != "" && !b.Containers {
 		return stalled(v1alpha1.ReasonInvalidHandler,
 			"spec.container.image: %s workers here are plain processes: remove the image, or apply the Task to a cluster", t.Spec.Type)
 	}
+	spec, err := spoolSpec(t)
+	if err != nil {
+		return err
+	}
 	key := client.ObjectKeyFromObject(t)
-	owner := spool.Owner{Plane: r.Plane, Namespace: t.Namespace, Name: t.Name}
-	log := r.Log.With("task", key.String())
-	return f.open(t, owner, r.TakeOver, b.Executor, log, func(s *dispatcher.Snapshot) { r.changed(key, f, s) })
+	return f.Open(spec, flow.Config{
+		Owner: spool.Owner{Plane: r.Plane, Namespace: t.Namespace, Name: t.Name}, TakeOver: r.TakeOver,
+		Terms:    flow.Terms{Input: "input.directory", InputBase: "workspace.path and input.directory", Output: "output.directory"},
+		Executor: b.Executor, Log: r.Log.With("task", key.String()),
+		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
+	})
 }
 
 // finalize drains the workers of a deleted Task. Outputs and spool stay: applying the Task again goes on.
-func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *flow) (ctrl.Result, error) {
-	if drained, err := f.drain(ctx, r.now()); !drained {
+func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *taskFlow) (ctrl.Result, error) {
+	if drained, err := f.Drain(ctx, r.now()); !drained {
 		return ctrl.Result{RequeueAfter: drainPoll}, err
 	}
 	if err := r.drop(client.ObjectKeyFromObject(t)); err != nil {
@@ -173,7 +165,7 @@ func (r *Reconciler) vanished(ctx context.Context, key types.NamespacedName) (ct
 	f := r.flows[key]
 	r.mu.Unlock()
 	if f != nil {
-		if drained, err := f.drain(ctx, r.now()); !drained {
+		if drained, err := f.Drain(ctx, r.now()); !drained {
 			return ctrl.Result{RequeueAfter: drainPoll}, err
 		}
 	}
@@ -181,12 +173,12 @@ func (r *Reconciler) vanished(ctx context.Context, key types.NamespacedName) (ct
 }
 
 // flow is the flow of a Task, a new one if it has none.
-func (r *Reconciler) flow(key types.NamespacedName) *flow {
+func (r *Reconciler) flow(key types.NamespacedName) *taskFlow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.flows[key]
 	if f == nil {
-		f = &flow{}
+		f = &taskFlow{}
 		r.flows[key] = f
 	}
 	return f
@@ -201,14 +193,14 @@ func (r *Reconciler) drop(key types.NamespacedName) error {
 	if f == nil {
 		return nil
 	}
-	if err := f.close(); err != nil {
+	if err := f.Close(); err != nil {
 		return fmt.Errorf("ending the dispatcher: %w", err)
 	}
 	return nil
 }
 
 // changed looks at a Task again if a new Snapshot calls for more than new counters, which have their own pace.
-func (r *Reconciler) changed(key types.NamespacedName, f *flow, s *dispatcher.Snapshot) {
+func (r *Reconciler) changed(key types.NamespacedName, f *taskFlow, s *dispatcher.Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.queue != nil && (f.seen == nil || significant(f.seen, s)) {
@@ -257,7 +249,7 @@ func (r *Reconciler) Snapshot(key types.NamespacedName) *dispatcher.Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f := r.flows[key]; f != nil {
-		return f.latest.Load()
+		return f.Snapshot()
 	}
 	return nil
 }

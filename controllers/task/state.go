@@ -8,8 +8,8 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
-	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/flow"
 )
 
 // state is what one reconcile found of a Task. Its conditions follow from it and from nothing else.
@@ -50,36 +50,11 @@ func nobody(kind v1alpha1.TaskType, now time.Time) state {
 	return state{now: now, unavailable: fmt.Errorf("nothing here runs Tasks of type %s", kind)}
 }
 
-func needOf(t *v1alpha1.Task, drain bool) fleet.Need {
-	s := &t.Spec
-	return fleet.Need{
-		Min: int(s.MinWorkers()), Max: int(s.MaxWorkers()), MaxPending: int(s.MaxPending()),
-		DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(),
-		Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
-		Suspended: s.IsSuspended() || drain,
-	}
-}
-
-// idleFor reports whether the Task has been without work for as long as it asked to be complete.
-func (f *flow) idleFor(now time.Time, s *dispatcher.Snapshot, t *v1alpha1.Task) bool {
-	if s.Recovering || !s.Drained {
-		f.idleSince = time.Time{}
-		return false
-	}
-	if f.idleSince.IsZero() {
-		f.idleSince = now
-	}
-	limit, ends := t.Spec.IdleBeforeComplete()
-	return ends && !t.Spec.IsSuspended() && now.Sub(f.idleSince) >= limit
-}
-
-// untilIdle is when idleFor may become true.
-func (f *flow) untilIdle(now time.Time, t *v1alpha1.Task) time.Duration {
-	limit, ends := t.Spec.IdleBeforeComplete()
-	if !ends || f.idleSince.IsZero() || t.Spec.IsSuspended() {
-		return 0
-	}
-	return max(0, limit-now.Sub(f.idleSince))
+// take notes what a Step found.
+func (s *state) take(st flow.State) {
+	s.snapshot, s.fleet, s.unavailable = st.Snapshot, st.Fleet, st.Unavailable
+	s.complete, s.finished = st.Complete, st.Finished
+	s.wait(st.Next)
 }
 
 func (s *state) workers() *v1alpha1.WorkerCounts {
@@ -134,7 +109,7 @@ func (s *state) progress() metav1.Condition {
 	case s.complete:
 		return condition(yes, v1alpha1.ReasonDraining, "all files are done or failed; the workers end")
 	case snap.Pending+snap.Running == 0 && snap.Settling > 0:
-		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", settle)
+		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", flow.Settle)
 	case snap.Pending+snap.Running == 0:
 		return condition(yes, v1alpha1.ReasonIdle, "no files to process")
 	}

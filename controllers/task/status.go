@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,7 +21,7 @@ import (
 )
 
 // writeStatus applies what has changed of a Task's status, each part as its own field owner.
-func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *flow, s state) error {
+func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s state) error {
 	if s.snapshot != nil && !s.snapshot.Recovering && f.due(&s, r.Period) {
 		files := v1alpha1.TaskStatus{Files: filesOf(s.snapshot), RecentFailures: failuresOf(s.snapshot)}
 		if !apiequality.Semantic.DeepEqual(files.Files, t.Status.Files) || !apiequality.Semantic.DeepEqual(files.RecentFailures, t.Status.RecentFailures) {
@@ -49,7 +48,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *flow,
 }
 
 // due reports whether the counters are to be written now. Those that only move on wait for the period.
-func (f *flow) due(s *state, period time.Duration) bool {
+func (f *taskFlow) due(s *state, period time.Duration) bool {
 	if f.reported == nil || significant(f.reported, s.snapshot) || s.finished {
 		return true
 	}
@@ -189,5 +188,3 @@ func ofAuthor(f spool.Failure) spool.Failure {
 	}
 	return f
 }
-
-func asStall(err error) (*stall, bool) { return errors.AsType[*stall](err) }

@@ -1,19 +1,16 @@
-package task
+package flow
 
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/fleet"
 )
 
-// drain has the workers end and reports whether they have, and all they held is known to the spool.
-func (f *flow) drain(ctx context.Context, now time.Time) (bool, error) {
+// Drain has the workers end and reports whether they have, and all they held is known to the spool.
+func (f *Flow) Drain(ctx context.Context, now time.Time) (bool, error) {
 	if f.dispatcher == nil || f.over() {
 		return true, nil
 	}
@@ -28,25 +25,12 @@ func (f *flow) drain(ctx context.Context, now time.Time) (bool, error) {
 	return report.Pending+report.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0, nil
 }
 
-// Close records the ends of the workers, which the caller has ended before, and lets go of all spools. It comes after
-// the manager's end.
-func (r *Reconciler) Close(ctx context.Context) error {
-	r.mu.Lock()
-	flows := maps.Clone(r.flows)
-	r.flows = map[types.NamespacedName]*flow{}
-	r.mu.Unlock()
-	var errs []error
-	for _, f := range flows {
-		if f.dispatcher != nil {
-			f.settle(ctx)
-			errs = append(errs, f.close())
-		}
+// Recover waits until the dispatcher has recovered from the workers, which the caller has ended before. If ctx ends first
+// the next dispatcher does it.
+func (f *Flow) Recover(ctx context.Context) {
+	if f.dispatcher == nil {
+		return
 	}
-	return errors.Join(errs...)
-}
-
-// settle waits until the dispatcher has recovered from the workers that ended. If there is no time the next one does it.
-func (f *flow) settle(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -67,4 +51,20 @@ func (f *flow) settle(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// Close ends the loop and lets go of the spool. The error is what ended the loop before, or what the disk refused.
+func (f *Flow) Close() error {
+	if f.dispatcher == nil {
+		return nil
+	}
+	f.cancel()
+	<-f.ended
+	err := f.lock.Close()
+	if f.err != nil && !errors.Is(f.err, context.Canceled) {
+		err = errors.Join(f.err, err)
+	}
+	f.latest.Store(f.dispatcher.Snapshot())
+	f.dispatcher, f.fleet, f.lock = nil, nil, nil
+	return err
 }

@@ -1,0 +1,87 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// retryAfter is when a Step is to be tried again whose workers could not be listed or started.
+const retryAfter = 2 * time.Second
+
+// Want is what a Task asks for at the time of a Step.
+type Want struct {
+	Need      fleet.Need
+	Ends      bool          // the Task is complete once it has had nothing to do for IdleLimit
+	IdleLimit time.Duration // 0 is at once
+}
+
+// State is what a Step found and did.
+type State struct {
+	Snapshot    *dispatcher.Snapshot
+	Fleet       fleet.Report
+	Unavailable error // workers can be neither listed nor started
+	Complete    bool  // there is nothing left to do; workers drain
+	Finished    bool  // and have drained: the dispatcher has ended
+	Next        time.Duration
+}
+
+// wait sees to it that the next Step comes after d, or sooner.
+func (s *State) wait(d time.Duration) {
+	if d > 0 && (s.Next == 0 || d < s.Next) {
+		s.Next = d
+	}
+}
+
+// Step brings the workers of a running Flow to what is wanted and, when all is done, ends it. State.Next is when to step
+// again if nothing happens before; 0 is never. The error is a *RefusedError if another has taken the Task over.
+func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
+	s := State{Snapshot: f.dispatcher.Snapshot()}
+	s.Complete = f.idleFor(now, s.Snapshot, w)
+	all, err := f.executor.List(ctx)
+	if s.Unavailable = err; err != nil {
+		s.Next = retryAfter
+		return s, nil //nolint:nilerr // it is part of what was found
+	}
+	w.Need.Suspended = w.Need.Suspended || s.Complete
+	s.Fleet, err = f.fleet.Step(ctx, now, w.Need, s.Snapshot, all)
+	switch {
+	case errors.Is(err, dispatcher.ErrOver):
+		return s, refuse(OutputInUse, "%s", spool.ErrSuperseded)
+	case err != nil:
+		s.Unavailable, s.Next = err, retryAfter
+	}
+	s.wait(s.Fleet.Next)
+	if s.Complete && err == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0 {
+		if err := f.Close(); err != nil {
+			return s, err
+		}
+		s.Finished = true
+	}
+	s.wait(f.untilIdle(now, w))
+	return s, nil
+}
+
+// idleFor reports whether the Task has been without work for as long as it asked to be complete.
+func (f *Flow) idleFor(now time.Time, s *dispatcher.Snapshot, w Want) bool {
+	if s.Recovering || !s.Drained {
+		f.idleSince = time.Time{}
+		return false
+	}
+	if f.idleSince.IsZero() {
+		f.idleSince = now
+	}
+	return w.Ends && !w.Need.Suspended && now.Sub(f.idleSince) >= w.IdleLimit
+}
+
+// untilIdle is when idleFor may become true.
+func (f *Flow) untilIdle(now time.Time, w Want) time.Duration {
+	if !w.Ends || f.idleSince.IsZero() || w.Need.Suspended {
+		return 0
+	}
+	return max(0, w.IdleLimit-now.Sub(f.idleSince))
+}
