@@ -2,7 +2,10 @@ package dispatcher
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,16 +96,16 @@ func TestQuietFolderIsNotListed(t *testing.T) {
 	r.input("a.txt")
 	r.begin()
 	r.round()
-	first := r.d.inputs.listed
+	first := r.d.inputs.folders[0].listed
 	for range 20 {
 		r.after(5 * time.Second)
 	}
-	if r.d.inputs.listed != first {
+	if r.d.inputs.folders[0].listed != first {
 		t.Error("the folder was listed again although nothing had changed")
 	}
 	must(t, os.WriteFile(r.in("b.txt"), nil, 0o666)) // behind the back of the folder's time
 	r.age(r.in("b.txt"), time.Hour)
-	must(t, os.Chtimes(r.in(""), r.d.inputs.mtime, r.d.inputs.mtime))
+	must(t, os.Chtimes(r.in(""), r.d.inputs.folders[0].mtime, r.d.inputs.folders[0].mtime))
 	r.want(r.after(listEvery), 2, 0, 0, 0)
 }
 
@@ -185,7 +188,7 @@ func TestBusyLargeFolderIsListedSeldom(t *testing.T) {
 	r := newRig(t)
 	r.begin()
 	r.round()
-	r.d.inputs.took = time.Second
+	r.d.inputs.folders[0].took = time.Second
 	r.input("a.txt")
 	if s := r.after(9 * time.Second); s.Staged != 0 || s.Drained {
 		t.Fatalf("listed, or drained without: %+v", s)
@@ -194,4 +197,203 @@ func TestBusyLargeFolderIsListedSeldom(t *testing.T) {
 		t.Errorf("the next round is %s away", next.Sub(r.now))
 	}
 	r.want(r.after(time.Second), 1, 0, 0, 0)
+}
+
+// put makes an old input in a folder of the input folder.
+func (r *rig) put(name string) {
+	r.t.Helper()
+	must(r.t, os.MkdirAll(filepath.Dir(r.in(name)), 0o777))
+	r.input(name)
+}
+
+// TestFoldersOfInputs: those in the input folder are searched, but for hidden ones, links, and the output folder; outputs and
+// error files lie in folders of the same names.
+func TestFoldersOfInputs(t *testing.T) {
+	recursive := func(s *spool.Spec) { s.Recursive = true }
+	inside := func(s *spool.Spec) {
+		s.Recursive = true
+		s.OutputDir = s.InputDir + "/results"
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*spool.Spec)
+		out    string
+	}{{"beside", recursive, "out"}, {"inside", inside, "in/results"}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, c.change)
+			long := strings.Repeat("l", 251)
+			for _, name := range []string{"top.txt", "a/x.txt", "a/b/x.txt", "a/b/fails.txt", "a/bad\xff/x.txt", "a/" + long + ".txt"} {
+				r.put(name)
+			}
+			for _, name := range []string{".hidden/x.txt", "a/.tigerflow/x.txt", "a/b/.txt", "a/b/.~tf_x.txt", "a/b/x.text"} {
+				r.put(name)
+			}
+			must(t, os.MkdirAll(filepath.Join(r.root, c.out), 0o777))
+			must(t, os.WriteFile(filepath.Join(r.root, c.out, "own.txt"), nil, 0o666))
+			must(t, os.Symlink("..", r.in("a/loop")))
+			r.begin()
+			defer func() {
+				if t.Failed() {
+					t.Logf("%+v", r.d.Snapshot())
+				}
+			}()
+			want := int64(6)
+			if c.name == "beside" {
+				must(t, os.Mkdir(r.in("results"), 0o777))
+			}
+			if s := r.round(); s.Staged != want {
+				t.Fatalf("%d files are known, want %d", s.Staged, want)
+			}
+			w := r.worker(0, 1)
+			r.rounds("drained", func(s *Snapshot) bool {
+				for h := w.claim(); h != nil; h = w.claim() {
+					for _, name := range h.files {
+						if strings.Contains(string(name), "fails") || strings.Contains(string(name), long) {
+							w.fail(h, "no", name)
+						} else {
+							w.done(h, 0.01, name)
+						}
+					}
+				}
+				return s.Drained
+			})
+			r.want(r.d.Snapshot(), 0, 0, 4, 2)
+			for _, name := range []string{"top.out", "a/x.out", "a/b/x.out", "a/bad\xff/x.out", "a/b/fails.err", spool.ErrName("a/" + long)} {
+				if !exists(filepath.Join(r.root, c.out, name)) {
+					t.Errorf("there is no %q", name)
+				}
+			}
+			r.close()
+			r.begin() // history and disk agree, in all folders
+			r.want(r.drained(), 0, 0, 4, 2)
+			must(t, os.Remove(filepath.Join(r.root, c.out, "a/b/x.out")))
+			r.close()
+			r.begin()
+			r.want(r.round(), 1, 0, 3, 2)
+			r.put("a/new/deep/y.txt")
+			r.rounds("the new folder", func(s *Snapshot) bool { return s.Pending == 2 })
+			r.finish(r.worker(1, 1))
+		})
+	}
+}
+
+// TestFoldersComeAndGo: a folder that goes takes nothing with it, and one that comes anew is seen.
+func TestFoldersComeAndGo(t *testing.T) {
+	r := newRig(t, func(s *spool.Spec) { s.Recursive = true })
+	r.put("a/x.txt")
+	r.begin()
+	w := r.worker(0, 1)
+	r.want(r.finish(w), 0, 0, 1, 0)
+	must(t, os.RemoveAll(r.in("a")))
+	r.want(r.drained(), 0, 0, 1, 0)
+	if n := len(r.d.inputs.folders); n != 1 {
+		t.Errorf("%d folders are known", n)
+	}
+	r.put("a/y.txt")
+	r.rounds("the new file", func(s *Snapshot) bool { return s.Pending == 1 })
+	r.want(r.finish(w), 0, 0, 2, 0)
+}
+
+// asNobody runs fn with the file rights of a user that has none.
+func asNobody(t *testing.T, fn func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		fn()
+		return
+	}
+	done := make(chan struct{})
+	go func() { // on a thread of its own, which ends with it
+		defer close(done)
+		runtime.LockOSThread()
+		if err := syscall.Setfsuid(65534); err != nil {
+			t.Error(err)
+			return
+		}
+		fn()
+	}()
+	<-done
+}
+
+// TestWhatCannotBeReadIsTold: a folder that cannot be listed, or entered, has no files as far as anyone knows, so the Task
+// is not drained; it goes on when the folder can be read again.
+func TestWhatCannotBeReadIsTold(t *testing.T) {
+	for _, c := range []struct {
+		folder string
+		mode   os.FileMode
+	}{{"", 0}, {"", 0o444}, {"", 0o111}, {"a", 0}, {"a", 0o444}, {"a", 0o111}} {
+		t.Run(fmt.Sprintf("%s %o", c.folder, c.mode), func(t *testing.T) {
+			r := newRig(t, func(s *spool.Spec) { s.Recursive = true })
+			r.put("top.txt")
+			r.put("a/x.txt")
+			must(t, filepath.WalkDir(r.root, func(path string, e fs.DirEntry, err error) error {
+				if e.IsDir() {
+					return os.Chmod(path, 0o777)
+				}
+				return os.Chmod(path, 0o666)
+			}))
+			must(t, os.Chmod(filepath.Dir(r.root), 0o755))
+			r.begin()
+			must(t, os.Chmod(r.in(c.folder), c.mode))
+			var s *Snapshot
+			asNobody(t, func() {
+				if err := r.d.discover(t.Context(), r.now); err != nil {
+					t.Error(err)
+				}
+				s = r.d.survey()
+			})
+			must(t, os.Chmod(r.in(c.folder), 0o777))
+			if s.Input == "" || s.Drained || s.Staged > 1 {
+				t.Errorf("%+v", s)
+			}
+			s = r.rounds("all of them", func(s *Snapshot) bool { return s.Staged == 2 })
+			if s.Input != "" {
+				t.Error(s.Input)
+			}
+			r.finish(r.worker(0, 1))
+		})
+	}
+}
+
+// TestWholeSeconds: where times are whole seconds, two writes in one second look alike, and a file looks older than it is.
+func TestWholeSeconds(t *testing.T) {
+	r := newRig(t)
+	write := func(content string, at time.Time) {
+		must(t, os.WriteFile(r.in("a.txt"), []byte(content), 0o666))
+		must(t, os.Chtimes(r.in("a.txt"), at, at.Truncate(time.Second)))
+	}
+	r.begin()
+	start := r.now.Truncate(time.Second).Add(time.Hour)
+	r.now = start.Add(100 * time.Millisecond)
+	r.d.inputs.clock.set(r.now, r.now)
+	r.d.renewAt = r.now.Add(time.Hour)
+	write("one", r.now)
+	if s := r.round(); s.Settling != 1 {
+		t.Fatalf("%+v", s)
+	}
+	write("two", start.Add(900*time.Millisecond)) // same size, same time
+	r.now = start.Add(2100 * time.Millisecond)    // 1.2 s after the last write
+	if s := r.round(); s.Settling != 1 {
+		t.Fatalf("taken %s after its last write: %+v", r.now.Sub(start)-900*time.Millisecond, s)
+	}
+	if s := r.after(1100 * time.Millisecond); s.Settling != 0 || s.Staged != 1 {
+		t.Fatalf("%+v", s)
+	}
+	r.finish(r.worker(0, 1))
+}
+
+// TestSettledAndDoneMeanwhile: what a worker tells of a file that still settles counts, and the file is not fed anew.
+func TestSettledAndDoneMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.input("a.txt", "b.txt")
+	r.age(r.in("a.txt"), -time.Hour)
+	r.begin()
+	if s := r.round(); s.Settling != 1 {
+		t.Fatalf("%+v", s)
+	}
+	r.d.move("a.txt", placeDone)
+	must(t, os.WriteFile(r.out("a.out"), nil, 0o666))
+	if s := r.after(3 * time.Second); s.Settling != 0 || s.Done != 1 || s.Pending != 1 {
+		t.Fatalf("%+v", s)
+	}
+	r.finish(r.worker(0, 1))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -94,27 +95,50 @@ func (d *Dispatcher) outputWins(name spool.Name, stem string, hasError bool) err
 	return d.lock.RemoveError(stem)
 }
 
-// listOutputs lists the output folder.
+// listOutputs lists the output folder, and those in it if inputs lie in folders, too.
 func (d *Dispatcher) listOutputs() (results, error) {
 	var there results
-	dir, err := os.Open(string(d.spec.OutputDir))
+	folders := []string{""}
+	for len(folders) > 0 {
+		name := folders[len(folders)-1]
+		more, err := d.listOutputsIn(name, &there)
+		if err != nil && (name == "" || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission)) {
+			return there, err // what cannot be listed is looked for by name
+		}
+		folders = append(folders[:len(folders)-1], more...)
+	}
+	return there, nil
+}
+
+// listOutputsIn lists one of these folders, and returns those in it.
+func (d *Dispatcher) listOutputsIn(folder string, there *results) (more []string, err error) {
+	dir, err := os.Open(filepath.Join(string(d.spec.OutputDir), folder))
 	if err != nil {
-		return there, err
+		return nil, err
 	}
 	defer dir.Close()
 	for {
-		names, err := dir.Readdirnames(listChunk)
-		for _, n := range names {
-			d.noteOutput(n, &there)
+		entries, err := dir.ReadDir(listChunk)
+		for _, e := range entries {
+			name := e.Name()
+			if folder != "" {
+				name = folder + "/" + name
+			}
+			switch {
+			case !e.IsDir():
+				d.noteOutput(name, there)
+			case d.spec.Recursive && spool.Enters(e.Name()):
+				more = append(more, name)
+			}
 		}
 		if errors.Is(err, io.EOF) {
-			return there, nil
+			return more, nil
 		}
 		if err == nil {
 			err = d.keep(time.Now())
 		}
 		if err != nil {
-			return there, err
+			return more, err
 		}
 	}
 }
@@ -137,7 +161,7 @@ func (d *Dispatcher) noteOutput(name string, there *results) {
 // than what they are compared with.
 func (d *Dispatcher) absent(name string) bool {
 	_, err := os.Lstat(filepath.Join(string(d.spec.OutputDir), name))
-	return errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // adopted takes an output that no journal tells of for the result that it is.

@@ -1,13 +1,18 @@
 package dispatcher
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 )
+
+// lookAgain is how long a file that cannot be looked at is left alone.
+const lookAgain = 5 * time.Second
 
 // look is what an input was like when it was looked at. There may be a million of them at once.
 type look struct {
@@ -34,25 +39,29 @@ func (d *Dispatcher) settleTime(mtime time.Time) time.Duration {
 
 // look takes a file if it is certain that nobody writes it any more: its mtime is old by the clock that made it, or it is
 // what it was at the last look, of which was is the mark.
-func (d *Dispatcher) look(name spool.Name, now time.Time, was uint64) {
+func (d *Dispatcher) look(name spool.Name, now time.Time, was uint64) error {
 	in := &d.inputs
 	info, err := os.Stat(filepath.Join(string(d.spec.InputDir), string(name)))
-	if err != nil || !info.Mode().IsRegular() { // gone again, or a link to nothing: a later listing sees it if it comes
-		if f, ok := d.find(name); ok {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), err == nil && !info.Mode().IsRegular():
+		if f, ok := d.find(name); ok { // gone again, or a link to nothing: a later listing sees it if it comes
 			d.put(f, placeUnseen)
 		}
-		return
+		return nil
+	case err != nil:
+		return err
 	}
 	need, f := d.settleTime(info.ModTime()), d.file(name)
 	clock, known := in.clock.on(info, in.local, now)
 	mark := markOf(info)
 	if mark == was || known && clock.Sub(info.ModTime()) >= need {
 		d.put(f, placeWaiting)
-		return
+		return nil
 	}
 	d.put(f, placeSettling)
 	in.settling = append(in.settling, look{f: f, mark: mark, due: now.Add(need).Sub(d.start)})
 	in.settleAt = soonest(in.settleAt, now.Add(need))
+	return nil
 }
 
 // settle looks again at the files that were still being written.
@@ -69,11 +78,18 @@ func (d *Dispatcher) settle(now time.Time) {
 			break
 		}
 		in.settling = in.settling[1:]
-		if d.places[l.f] == placeSettling { // it has not moved on
-			d.look(d.name(l.f), now, l.mark)
+		if d.places[l.f] != placeSettling { // it has moved on
+			continue
+		}
+		if err := d.look(d.name(l.f), now, l.mark); err != nil {
+			in.lookErr = err
+			l.due = now.Add(lookAgain).Sub(d.start)
+			in.settling = append(in.settling, l)
+			in.settleAt = d.start.Add(in.settling[0].due)
+			return // the others may fail alike
 		}
 	}
 	if len(in.settling) == 0 {
-		in.settling = nil
+		in.settling, in.lookErr = nil, nil
 	}
 }

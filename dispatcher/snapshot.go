@@ -84,8 +84,8 @@ func (d *Dispatcher) survey() *Snapshot {
 	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*max(1, d.spec.Concurrency))))
 	s.Pending = d.waiting + d.inBatches - s.Running
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
-	if d.inputs.err != nil {
-		s.Input = d.inputs.err.Error()
+	if err := cmp.Or(d.inputs.err, d.inputs.lookErr); err != nil {
+		s.Input = err.Error()
 	}
 	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil
 	return s
@@ -93,7 +93,7 @@ func (d *Dispatcher) survey() *Snapshot {
 
 // idle reports that there is nothing to do as far as the index knows.
 func (d *Dispatcher) idle() bool {
-	return d.waiting+d.inBatches == 0 && d.settling == 0 && !d.inputs.listed.IsZero()
+	return d.waiting+d.inBatches == 0 && d.settling == 0 && d.inputs.listed
 }
 
 // same reports that there is no news in a Snapshot for anyone who has seen the other.

@@ -201,36 +201,38 @@ func (c *checker) output(name string) string { return filepath.Join(string(c.spe
 // listInputs lists what the input folder has: regular files, and links to such.
 func (c *checker) listInputs() (map[Name]bool, error) {
 	inputs := map[Name]bool{}
-	entries, err := readFolder(string(c.spec.InputDir))
-	for _, e := range entries {
-		if _, ok := MatchInput(e.Name(), c.spec.InputExt); !ok {
-			continue
+	dir := filepath.Clean(string(c.spec.InputDir))
+	output, err := os.Stat(string(c.spec.OutputDir))
+	if ignoreNotExist(err) != nil {
+		return nil, err
+	}
+	err = walk(dir, c.spec.Recursive, output, func(name string, e fs.DirEntry) {
+		if _, ok := MatchInput(name, c.spec.InputExt); !ok {
+			return
 		}
 		regular := e.Type().IsRegular()
 		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(filepath.Join(string(c.spec.InputDir), e.Name()))
+			info, err := os.Stat(filepath.Join(dir, name))
 			regular = err == nil && info.Mode().IsRegular()
 		}
 		if regular {
-			inputs[Name(e.Name())] = true
+			inputs[Name(name)] = true
 		}
-	}
+	})
 	return inputs, err
 }
 
 // listOutputs lists outputs and error files.
 func (c *checker) listOutputs() (map[string]bool, error) {
 	outputs := map[string]bool{}
-	entries, err := readFolder(string(c.spec.OutputDir))
-	for _, e := range entries {
-		n := e.Name()
+	err := walk(filepath.Clean(string(c.spec.OutputDir)), c.spec.Recursive, nil, func(n string, e fs.DirEntry) {
 		switch {
-		case strings.HasPrefix(n, TempPrefix):
+		case strings.HasPrefix(e.Name(), TempPrefix):
 			c.never(ProblemStray, c.output(n), "temporaries belong into the folders of workers")
 		case strings.HasSuffix(n, c.spec.OutputExt), strings.HasSuffix(n, ErrExt):
 			outputs[n] = true
 		}
-	}
+	})
 	return outputs, err
 }
 

@@ -78,8 +78,20 @@ func (w *Worker) beside(tmp string) ([]string, error) {
 
 // Publish gives the temporary its final name in the output folder unless that exists already; it reports whether this
 // call, or an earlier one whose answer was lost, did it. fs.ErrNotExist means that the worker is fenced, or that somebody
-// removed the output folder.
+// removed the output folder. Folders in that one are made as they are needed.
 func (w *Worker) Publish(tmp, output string, info fs.FileInfo) (bool, error) {
+	mine, err := publishKnown(tmp, output, info)
+	spec := w.spool.Spec()
+	if !errors.Is(err, fs.ErrNotExist) || !spec.Recursive {
+		return mine, err
+	}
+	if _, lookErr := os.Lstat(tmp); lookErr != nil { // that is what does not exist
+		return false, err
+	}
+	rel, relErr := filepath.Rel(string(spec.OutputDir), output)
+	if err := errors.Join(relErr, spec.makeFolder(rel)); err != nil {
+		return false, err
+	}
 	return publishKnown(tmp, output, info)
 }
 

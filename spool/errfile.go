@@ -35,6 +35,9 @@ func (l *Lock) WriteError(stem string, e ErrorFile) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := spec.makeFolder(stem); err != nil {
+		return false, err
+	}
 	tmp := filepath.Join(l.spool.epochDir(l.epoch), newPrefix+"error")
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {

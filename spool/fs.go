@@ -156,9 +156,17 @@ func publishKnown(tmp, target string, info fs.FileInfo) (bool, error) {
 	case sameFile(target, info):
 		return true, nil
 	case errors.Is(err, fs.ErrExist):
-		return false, nil
+		return false, noFolder(target)
 	}
 	return false, err
+}
+
+// noFolder tells a folder, which is nobody's output, from what may be one.
+func noFolder(path string) error {
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return &fs.PathError{Op: "publish", Path: path, Err: syscall.EISDIR}
+	}
+	return nil
 }
 
 func sameFile(path string, info fs.FileInfo) bool {

@@ -30,11 +30,17 @@ func Dir(outputDir, task string) string {
 	return filepath.Join(outputDir, ".tigerflow", "tasks", task)
 }
 
-// MatchInput reports whether a directory entry is an input, and its stem. Temporaries and empty stems are none.
+// MatchInput reports whether a file below the input folder is an input, and its stem, which has its folder before it.
+// Temporaries and empty stems are none.
 func MatchInput(name, ext string) (stem string, ok bool) {
 	stem, ok = strings.CutSuffix(name, ext)
-	return stem, ok && stem != "" && !strings.HasPrefix(name, TempPrefix)
+	base := stem[strings.LastIndexByte(stem, '/')+1:]
+	return stem, ok && base != "" && !strings.HasPrefix(base, TempPrefix)
 }
+
+// Enters reports whether the search for inputs goes into a folder of this name: those that a dot begins are somebody's own
+// business, such as a spool.
+func Enters(name string) bool { return !strings.HasPrefix(name, ".") }
 
 // OutputName is the name of the output of an input with this stem.
 func OutputName(stem, ext string) string { return stem + ext }
@@ -42,8 +48,10 @@ func OutputName(stem, ext string) string { return stem + ext }
 // ErrName is the name of the error file of an input with this stem. A stem too long for the extension is cut and told
 // apart by a hash, so that a failure can always be written.
 func ErrName(stem string) string {
+	slash := strings.LastIndexByte(stem, '/') + 1
+	folder, stem := stem[:slash], stem[slash:]
 	if len(stem)+len(ErrExt) <= maxName {
-		return stem + ErrExt
+		return folder + stem + ErrExt
 	}
 	sum := sha256.Sum256([]byte(stem))
 	mark := "~" + hex.EncodeToString(sum[:6])
@@ -53,7 +61,7 @@ func ErrName(stem string) string {
 			cut--
 		}
 	}
-	return stem[:cut] + mark + ErrExt
+	return folder + stem[:cut] + mark + ErrExt
 }
 
 // TempName makes a name for a temporary. It carries the suffix of the output because libraries choose a format by it.

@@ -14,6 +14,7 @@ type Spec struct {
 	WorkDir       Name                       `json:"workDir"`            // current folder of user code: the workspace
 	InputDir      Name                       `json:"inputDir"`
 	InputExt      string                     `json:"inputExt"`
+	Recursive     bool                       `json:"recursive,omitempty"` // inputs lie in folders of InputDir, too; so do outputs
 	OutputDir     Name                       `json:"outputDir"`
 	OutputExt     string                     `json:"outputExt"`
 	Handler       Handler                    `json:"handler"`

@@ -44,7 +44,7 @@ func (r *recorder) publishGroup() error {
 		return err
 	}
 	if r.spec.Durability == spool.Fsync {
-		if err := spool.SyncDir(string(r.spec.OutputDir)); err != nil {
+		if err := r.syncFolders(); err != nil {
 			return r.explain(err)
 		}
 	}
@@ -55,6 +55,22 @@ func (r *recorder) publishGroup() error {
 	}
 	clear(r.group)
 	r.group = r.group[:0]
+	return nil
+}
+
+// syncFolders makes the names of the group's outputs survive a power cut.
+func (r *recorder) syncFolders() error {
+	synced := map[string]bool{}
+	for _, p := range r.group {
+		folder := filepath.Dir(p.file.output)
+		if p.lost || synced[folder] {
+			continue
+		}
+		if err := spool.SyncDir(folder); err != nil {
+			return err
+		}
+		synced[folder] = true
+	}
 	return nil
 }
 
@@ -123,7 +139,7 @@ func (r *recorder) syncGroup() error {
 func (r *recorder) publish(p *pending) error {
 	mine, err := r.w.Publish(p.file.tmp, p.file.output, p.info)
 	switch {
-	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL):
+	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
 		r.lose(p, failedEvent(p.file, p.seconds, &spool.Failure{
 			Type:    spool.FailureOutputName,
 			Message: "no file here can have the output's name " + filepath.Base(p.file.output) + ": " + err.Error(),
