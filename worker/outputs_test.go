@@ -109,3 +109,29 @@ func TestNames(t *testing.T) {
 		})
 	}
 }
+
+// TestOutputsInFolders: they lie in the folders that their inputs lie in. What stands in the way is the file's failure.
+func TestOutputsInFolders(t *testing.T) {
+	for _, durability := range []spool.Durability{spool.None, spool.Fsync} {
+		t.Run(string(durability), func(t *testing.T) {
+			r := newRig(t, func(s *spool.Spec) { echo(s); s.Recursive = true; s.Durability = durability })
+			names := []spool.Name{"a/b/c.txt", "a/d.txt", "e.txt"}
+			for _, name := range append(names, "taken.txt") {
+				must(t, os.MkdirAll(filepath.Dir(r.path(filepath.Join("in", string(name)))), 0o777))
+				r.write(filepath.Join("in", string(name)), string(name))
+			}
+			must(t, os.Mkdir(r.path("out/taken.out"), 0o777))
+			r.feedBatch(spool.Batch{Files: append(names, "taken.txt")})
+			w := r.start(nil)
+			w.ends(spool.ExitIdle)
+			for _, name := range names {
+				if got := r.read(filepath.Join("out", strings.TrimSuffix(string(name), ".txt")+".out")); got != string(name) {
+					t.Errorf("%q: got %q", name, got)
+				}
+			}
+			if f := w.failure(spool.EventFailed); f.Type != spool.FailureOutputName || w.files(spool.EventFailed) != "taken" {
+				t.Errorf("%q failed with %+v", w.files(spool.EventFailed), f)
+			}
+		})
+	}
+}

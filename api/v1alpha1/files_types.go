@@ -61,4 +61,10 @@ type FileSet struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([.][a-zA-Z0-9_]+)+$')",message="extension must start with a dot and go on with letters, digits, _ and dots between them, such as .txt or .tar.gz"
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.err')",message="extension must not end in .err, which marks failed files: choose another"
 	Extension string `json:"extension,omitempty"`
+
+	// recursive says whether the directories in an input are searched as well; outputs then lie in directories of the same
+	// names. Not entered are directories whose names begin with a dot, links to directories, and the output directory.
+	// Default: false
+	// +optional
+	Recursive *bool `json:"recursive,omitempty"`
 }

@@ -66,6 +66,8 @@ func TestAdmission(t *testing.T) {
 		{"extension without dot", "input: {extension: txt}", "extension must start with a dot"},
 		{"extension with slash", "input: {extension: .a/b}", "spec.input.extension"},
 		{"extension of two parts", "input: {extension: .tar.gz}", ""},
+		{"recursive input", "input: {recursive: true}", ""},
+		{"recursive output", "output: {recursive: true}", "recursive is a field of the input"},
 		{"input extension reserved", "input: {extension: .err}", "extension must not end in .err"},
 		{"output extension reserved", "output: {extension: .txt.err}", "extension must not end in .err"},
 		{"extension that only starts reserved", "output: {extension: .errors}", ""},

@@ -97,7 +97,7 @@ type TaskSpec struct {
 	Workspace Workspace `json:"workspace,omitzero"`
 
 	// input says which files are processed: all in the directory with the extension, also those that come later.
-	// Subdirectories are not entered. Immutable.
+	// Directories in it are entered if recursive is set. Immutable.
 	// Example: {directory: videos, extension: .mp4}
 	// +required
 	Input FileSet `json:"input,omitzero"`
@@ -106,6 +106,7 @@ type TaskSpec struct {
 	// The directory is made if it is missing. Immutable.
 	// Example: {directory: results/transcribe, extension: .txt}
 	// +required
+	// +kubebuilder:validation:XValidation:rule="!has(self.recursive) || !self.recursive",message="recursive is a field of the input, whose directories the output has as well: set it there"
 	Output FileSet `json:"output,omitzero"`
 
 	// completeAfterIdle completes the Task when it has had nothing to do for so long: 0s as soon as every input is done

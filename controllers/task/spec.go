@@ -22,6 +22,7 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 		WorkDir:       spool.Name(s.Workspace.Path),
 		InputDir:      within(s, s.Input.Directory),
 		InputExt:      s.Input.Extension,
+		Recursive:     s.Input.Recursive != nil && *s.Input.Recursive,
 		OutputDir:     within(s, s.Output.Directory),
 		OutputExt:     s.Output.Extension,
 		Handler:       handlerOf(s),
