@@ -69,6 +69,11 @@ func (in *discovery) stale() {
 func (d *Dispatcher) discover(ctx context.Context, now time.Time) error {
 	in := &d.inputs
 	d.settle(now)
+	if d.welcome() {
+		if err := d.feed(ctx, now); err != nil { // before anything is listed
+			return err
+		}
+	}
 	if rested := in.passed.Add(passRest * in.passTook); now.Before(rested) {
 		in.settleAt = soonest(in.settleAt, rested)
 		return nil
@@ -121,7 +126,7 @@ func (d *Dispatcher) visit(ctx context.Context, f *folder, now time.Time) (compl
 		return false, nil //nolint:nilerr // the Snapshot tells it; workers go on
 	}
 	if f.err != nil || f.listed.IsZero() {
-		d.wake.Add(path) // a folder that has come back is not the one that was watched
+		d.wake.AddInbox(path) // a folder that has come back is not the one that was watched
 		if f.name == "" {
 			in.local = isLocal(path)
 		}

@@ -61,11 +61,15 @@ func TestGrowingFileIsNotTaken(t *testing.T) {
 	r := newRig(t)
 	r.input("a.txt")
 	r.begin()
-	for i := range 5 {
-		must(t, os.WriteFile(r.in("a.txt"), make([]byte, i), 0o666))
+	writer, err := os.OpenFile(r.in("a.txt"), os.O_WRONLY, 0)
+	must(t, err)
+	defer writer.Close()
+	for range 5 {
+		_, err := writer.WriteString("more")
+		must(t, err)
 		r.age(r.in("a.txt"), -time.Hour)
 		if s := r.after(3 * time.Second); s.Staged != 0 || s.Settling != 1 || s.Drained {
-			t.Fatalf("round %d: %+v", i, s)
+			t.Fatalf("taken while it grows: %+v", s)
 		}
 	}
 	r.after(3 * time.Second)
@@ -395,5 +399,39 @@ func TestSettledAndDoneMeanwhile(t *testing.T) {
 	if s := r.after(3 * time.Second); s.Settling != 0 || s.Done != 1 || s.Pending != 1 {
 		t.Fatalf("%+v", s)
 	}
+	r.finish(r.worker(0, 1))
+}
+
+// TestMovedInIsTakenAtOnce: what is moved in or closed by its writer need not settle; what is empty or still open must.
+func TestMovedInIsTakenAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.begin()
+	r.round()
+	if !r.d.inputs.local {
+		t.Skip("the temporary folder does not lie on a file system of this host")
+	}
+	young := func(path, content string) {
+		must(t, os.WriteFile(path, []byte(content), 0o666))
+		r.age(path, -time.Hour) // however long one waits
+	}
+	young(r.root+"/moved.txt", "x")
+	must(t, os.Rename(r.root+"/moved.txt", r.in("moved.txt")))
+	young(r.in("closed.txt"), "x")
+	young(r.in("empty.txt"), "")
+	open, err := os.Create(r.in("open.txt"))
+	must(t, err)
+	_, err = open.WriteString("half")
+	must(t, err)
+	r.age(r.in("open.txt"), -time.Hour)
+	round := func() *Snapshot { // at the same time: nothing settles
+		r.d.inputs.folders[0].took = 0
+		return r.round()
+	}
+	eventually(t, "the two whole files", func() bool { s := round(); return s.Staged == 2 && s.Settling == 2 })
+	r.place("moved.txt")
+	r.place("closed.txt")
+	must(t, open.Close())
+	eventually(t, "the file that was closed", func() bool { return round().Staged == 3 })
+	r.want(r.after(3*time.Second), 4, 0, 0, 0)
 	r.finish(r.worker(0, 1))
 }

@@ -18,8 +18,11 @@ import (
 const (
 	pollFirst = 200 * time.Millisecond
 	pollLast  = 5 * time.Second
-	// roundGap keeps hints, which come with every write, from making rounds of nothing.
-	roundGap = 10 * time.Millisecond
+	// roundGap keeps hints, which come with every write, from making rounds of nothing. After a rest the first ones may
+	// follow each other sooner, so that a single file goes through at once.
+	roundGap  = 10 * time.Millisecond
+	firstGap  = time.Millisecond
+	roundRest = 100 * time.Millisecond
 	// syncGap is how long the ledger may be ahead of the disk: the outputs themselves tell what it would lose.
 	syncGap = time.Second
 )
@@ -86,8 +89,14 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var last time.Time
+	gap := firstGap
 	for {
 		began := time.Now()
+		if gap = min(2*gap, roundGap); began.Sub(last) > roundRest {
+			gap = firstGap
+		}
+		last = began
 		next, err := d.round(ctx, began)
 		if err != nil {
 			return err
@@ -95,7 +104,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		select { // hints that came during the round are worth one more, but not at once
 		case <-ctx.Done():
 			return d.settleLedger()
-		case <-time.After(roundGap - time.Since(began)):
+		case <-time.After(gap - time.Since(began)):
 		}
 		timer.Reset(time.Until(next))
 		select {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,6 +63,26 @@ func (d *Dispatcher) look(name spool.Name, now time.Time, was uint64) error {
 	in.settling = append(in.settling, look{f: f, mark: mark, due: now.Add(need).Sub(d.start)})
 	in.settleAt = soonest(in.settleAt, now.Add(need))
 	return nil
+}
+
+// welcome takes files that were moved in or closed by their writers, by the word of this host's kernel, and reports whether
+// there were any. An empty one may have been made to be written yet: it waits as others do.
+func (d *Dispatcher) welcome() bool {
+	root, came := filepath.Clean(string(d.spec.InputDir))+"/", false
+	for _, path := range d.wake.Arrived() {
+		rel, ok := strings.CutPrefix(path, root)
+		stem, match := spool.MatchInput(rel, d.spec.InputExt)
+		name := spool.Name(rel)
+		if !ok || !match || !d.inputs.local || d.at(name).known() || d.adopt(name, stem) {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().IsRegular() && info.Size() > 0 { // others are seen by the listing
+			d.move(name, placeWaiting)
+			came = true
+		}
+	}
+	return came
 }
 
 // settle looks again at the files that were still being written.
