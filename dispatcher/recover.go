@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -47,6 +48,7 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 	if err := d.checkOutputs(now); err != nil {
 		return err
 	}
+	d.dateFailures(now)
 	if d.failed > 0 || d.done > 0 {
 		d.log.Info("taking up earlier work", "done", d.done, "failed", d.failed, "epoch", d.lock.Epoch())
 	}
@@ -199,6 +201,18 @@ func (d *Dispatcher) judgeAgain(now time.Time) {
 	for f := range d.tries {
 		if !d.places[f].known() && d.lost(f) {
 			d.again(d.name(f), now)
+		}
+	}
+}
+
+// dateFailures says when the failures of earlier epochs were, which their ledgers do not tell but the error files do.
+func (d *Dispatcher) dateFailures(now time.Time) {
+	for i := range d.recent {
+		f := &d.recent[i]
+		stem, _ := spool.MatchInput(string(f.File), d.spec.InputExt)
+		f.Time = now
+		if info, err := os.Lstat(filepath.Join(string(d.spec.OutputDir), spool.ErrName(stem))); err == nil {
+			f.Time = info.ModTime()
 		}
 	}
 }

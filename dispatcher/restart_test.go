@@ -30,7 +30,7 @@ func TestRestartCountsOnce(t *testing.T) {
 			r.begin()
 			s := r.after(time.Second)
 			r.want(s, 0, 0, 2, 1)
-			if len(s.Workers) != 1 || len(s.Recent) != 1 || s.Recent[0].Message != "no" {
+			if len(s.Workers) != 1 || len(s.Recent) != 1 || s.Recent[0].Message != "no" || time.Since(s.Recent[0].Time) > time.Hour {
 				t.Errorf("workers %+v, failures %+v", s.Workers, s.Recent)
 			}
 			r.want(r.drained(), 0, 0, 2, 1)
