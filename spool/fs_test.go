@@ -64,7 +64,7 @@ func TestPublish(t *testing.T) {
 			"free":      {made: true, target: "mine"},
 			"foreign":   {prepare: func(_, target string) error { return os.WriteFile(target, []byte("theirs"), 0o666) }, target: "theirs"},
 			"same text": {prepare: func(_, target string) error { return os.WriteFile(target, []byte("mine"), 0o666) }, target: "mine"},
-			"folder":    {prepare: func(_, target string) error { return os.Mkdir(target, 0o777) }},
+			"folder":    {prepare: func(_, target string) error { return os.Mkdir(target, 0o777) }, err: syscall.EISDIR},
 			"dangling":  {prepare: func(_, target string) error { return os.Symlink("nowhere", target) }},
 			"answer lost": {
 				prepare: os.Rename, made: true, target: "mine",
