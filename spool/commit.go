@@ -27,6 +27,8 @@ func (w *Worker) NewTemp(ext string) (string, error) {
 		switch {
 		case err == nil:
 			return path, os.NewSyscallError("close", syscall.Close(fd))
+		case errors.Is(err, syscall.EEXIST): // nobody else has that name: it is ours, and the first answer was lost
+			return path, nil
 		case !errors.Is(err, syscall.EINTR):
 			return "", &fs.PathError{Op: "open", Path: path, Err: err}
 		}

@@ -35,7 +35,8 @@ const (
 // InHand is a file that user code works on.
 type InHand struct {
 	File    Name    `json:"f"`
-	Seconds float64 `json:"s"` // since it was begun
+	Seconds float64 `json:"s"`              // since it was begun
+	Slow    bool    `json:"slow,omitempty"` // more than ten times as long as nearly all others took
 }
 
 // Failure is why a file or a worker failed, in the words of user code where there are any.

@@ -12,7 +12,8 @@ import (
 )
 
 // IsStorage reports whether err says that the storage, not the file at hand, is at fault: it is full, over quota, read
-// only, or it failed. Work waits until the storage is well again.
+// only, it failed, or it hung until the call was interrupted (language runtimes repeat any other EINTR by themselves).
+// Work waits until the storage is well again.
 func IsStorage(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && IsStorageErrno(errno)
@@ -21,7 +22,7 @@ func IsStorage(err error) bool {
 // IsStorageErrno is IsStorage for the number that a handler reported.
 func IsStorageErrno(errno syscall.Errno) bool {
 	switch errno {
-	case syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.EROFS:
+	case syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.EROFS, syscall.EINTR:
 		return true
 	}
 	return false

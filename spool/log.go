@@ -70,6 +70,9 @@ func (l *Log) Sync() error {
 	return nil
 }
 
+// Synced reports whether all that was appended is on disk.
+func (l *Log) Synced() bool { return len(l.buf) == 0 && l.synced == l.off }
+
 // Close flushes and closes.
 func (l *Log) Close() error { return errors.Join(l.Flush(), l.f.Close()) }
 

@@ -22,7 +22,9 @@ type Spec struct {
 	SetupCommands []string                   `json:"setupCommands,omitempty"` // shell lines run before the handler, in its shell
 	Env           []EnvVar                   `json:"env,omitempty"`
 	EnvFile       Name                       `json:"envFile,omitempty"`
-	Concurrency   int                        `json:"concurrency"` // files in hand at once, at least 1
+	Concurrency   int                        `json:"concurrency"`         // files in hand at once, at least 1, in each process
+	Processes     int                        `json:"processes,omitempty"` // handler processes of a worker; 0 is 1
+	RateLimit     *RateLimit                 `json:"rateLimit,omitempty"`
 	Durability    Durability                 `json:"durability"`
 	Timeout       Duration                   `json:"timeout,omitempty"` // per file; 0 is none
 	Retry         Retry                      `json:"retry"`
@@ -67,6 +69,16 @@ type Retry struct {
 	Backoff    Duration `json:"backoff"`    // least time between two runs of one file
 	CrashLimit int      `json:"crashLimit"` // crashes with the file in hand before it is given up
 }
+
+// RateLimit bounds how many files the workers of a Task begin in a time.
+type RateLimit struct {
+	Requests int      `json:"requests"` // files begun in each span of Per, by all workers together
+	Per      Duration `json:"per"`
+	Workers  int      `json:"workers"` // the most that there may be: each keeps to its share
+}
+
+// InHand is how many files a worker has in hand at most.
+func (s *Spec) InHand() int { return max(1, s.Concurrency) * max(1, s.Processes) }
 
 // Durability says what an output has survived when it is published.
 type Durability string

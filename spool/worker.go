@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ const (
 	ExitIdle          ExitReason = "Idle"          // nothing to do for the idle time-out
 	ExitDrained       ExitReason = "Drained"       // asked to take no more
 	ExitStopped       ExitReason = "Stopped"       // asked to stop working
+	ExitWallTime      ExitReason = "WallTime"      // what is left of its time is too short for another file
 	ExitFenced        ExitReason = "Fenced"        // declared dead
 	ExitInvalid       ExitReason = "Invalid"       // the handler cannot be loaded
 	ExitInvalidParams ExitReason = "InvalidParams" // it refuses its params
@@ -111,19 +113,20 @@ func (w *Worker) Fenced() bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// Claim takes a batch out of the queue. It returns false if another was quicker.
+// Claim takes a batch out of the queue. It returns false if another was quicker, and with an error if nobody knows: the
+// claim may have succeeded, and to repeat it tells.
 func (w *Worker) Claim(id BatchID) (Batch, bool, error) {
 	name := id.String() + batchSuffix
 	mine := filepath.Join(w.spool.claimedDir(w.id), name)
-	err := os.Rename(w.spool.batchPath(id), mine)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err = os.Lstat(mine) // it is ours if only the answer was lost
-		if errors.Is(err, fs.ErrNotExist) {
+	if err := os.Rename(w.spool.batchPath(id), mine); err != nil {
+		_, lookErr := os.Lstat(mine) // it is ours if only the answer was lost
+		switch {
+		case lookErr == nil:
+		case errors.Is(err, fs.ErrNotExist) && errors.Is(lookErr, fs.ErrNotExist):
 			return Batch{}, false, nil
+		default:
+			return Batch{}, false, fmt.Errorf("claiming batch %s: %w", id, err)
 		}
-	}
-	if err != nil {
-		return Batch{}, false, fmt.Errorf("claiming batch %s: %w", id, err)
 	}
 	b, err := readBatch(mine)
 	return b, true, err
@@ -152,6 +155,13 @@ func (w *Worker) Exit(reason ExitReason, failure *Failure) error {
 
 // Blamed reads the slots of the blame file: the marks of the files that user code had in hand.
 func (w *Worker) Blamed() ([]string, error) { return readSlots(w.Current) }
+
+// ClearMarks empties n slots of the blame file from one on.
+func (w *Worker) ClearMarks(from, n int) error {
+	blank := bytes.Repeat([]byte(strings.Repeat(" ", SlotSize-1)+"\n"), n)
+	_, err := w.Current.WriteAt(blank, int64(from)*SlotSize)
+	return err
+}
 
 func readSlots(f *os.File) ([]string, error) {
 	info, err := f.Stat()

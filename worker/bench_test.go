@@ -81,7 +81,7 @@ func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) 
 	defer drain()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := Run(b.Context(), taking, Config{Spool: s.Path(), ID: "w.0.r0", Self: self, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		_, err := Run(b.Context(), taking, Config{Spool: s.Path(), ID: "w.0.r0", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		ended <- err
 	}()
 	warm := []spool.Name{"f00000.txt"}

@@ -33,7 +33,7 @@ func (r *rig) startAs(id string, change func(*Config)) *crew {
 	r.t.Helper()
 	c := &crew{rig: r, id: id, log: &safeBuffer{}, done: make(chan struct{})}
 	config := Config{
-		Spool: r.spool.Path(), ID: id, IdleTimeout: 20 * time.Millisecond, Self: self, timing: brisk,
+		Spool: r.spool.Path(), ID: id, IdleTimeout: 20 * time.Millisecond, timing: brisk,
 		Log: slog.New(slog.NewTextHandler(c.log, nil)),
 	}
 	if change != nil {

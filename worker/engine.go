@@ -4,10 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/quantile"
 	"tigerflow.dev/tigerflow/internal/wake"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/worker/handler"
@@ -30,9 +31,11 @@ type file struct {
 	input  string
 	output string
 	tmp    string
+	lane   *lane
 	slot   int
 	begun  time.Time // when user code began, as far as can be told from here; zero while it waits in the handler
 	late   bool      // it ran into the time-out
+	slow   bool      // that it takes so long was told
 }
 
 // engine is a worker at work. One goroutine owns all of it. It waits for nothing but news, and for the recorder when
@@ -42,56 +45,64 @@ type engine struct {
 	spool   *spool.Spool
 	spec    *spool.Spec
 	w       *spool.Worker
-	out     *os.File // prints of user code
+	out     *printLog
 	log     *slog.Logger
 	rec     *recorder
 	wake    *wake.Watcher
 	stop    context.CancelCauseFunc
 	helpers sync.WaitGroup
+	inDir   string // with a slash behind it
+	outDir  string
 
-	h         handler.Handler // nil while none runs
-	unhook    func() bool     // parts h from the end of working
-	starting  chan started    // not nil while one is being started
-	startAt   time.Time       // not before
-	fruitless int             // handlers in a row that died for nothing
-	used      bool            // h has had a file
-	killed    bool            // h is being ended by us
-	retiring  bool            // h gets no more files and has its teardown
-
-	width   int // files that user code may have in hand at once
-	slots   []int
+	lanes   []*lane
+	width   int // files that user code may have in hand at once, in each lane
+	results chan handler.Result
+	started chan started
 	batches []*batch // with files not begun
 	again   []*file  // begun by nobody: the handler died before their turn
+	doubt   []spool.BatchID
 	flying  map[uint64]*file
-	order   []uint64 // flying, in the order of hand-over
-	suspect bool     // the one in flight is to be alone
 	lastID  uint64
 	pace    float64 // seconds per file, smoothed; infinite until one is known
+	times   quantile.Estimator
+	limit   *pacer // nil if there is no rate limit
 	count   int64
+	news    []outcome // for the recorder
 
 	lastOf   time.Time // when there was last something to do
 	nextBeat time.Time
 	nextPoll time.Time
-	polls    int // in vain, in a row
+	caughtUp bool      // all results were taken
+	restTill time.Time // results are left to gather until then
+	polls    int       // in vain, in a row
 
 	trouble  error // why nothing is taken: the storage
 	probeAt  time.Time
 	probeGap time.Duration
 
-	draining bool
-	parting  *ending // it leaves in good order, as soon as the handler has ended
+	draining spool.ExitReason // why nothing more is taken; empty while something is
+	parting  *ending          // it leaves in good order, as soon as the handlers have ended
 	end      *ending
 }
 
-func newEngine(c Config, s *spool.Spool, w *spool.Worker, out *os.File) *engine {
-	spec := s.Spec()
-	e := &engine{
-		cfg: c, spool: s, spec: spec, w: w, out: out, log: c.Log,
-		width: max(1, spec.Concurrency), flying: map[uint64]*file{}, pace: math.Inf(1),
-		lastOf: time.Now(),
+func newEngine(c Config, s *spool.Spool, w *spool.Worker, out *printLog) *engine {
+	spec := *s.Spec() // the concurrency is by lane
+	lanes, width := max(1, spec.Processes), max(1, spec.Concurrency)
+	if spec.Handler.Builtin != "" { // a second process would be this one again
+		lanes, width = 1, lanes*width
 	}
-	for slot := e.width + aheadMost - 1; slot >= 0; slot-- { // files that are sent ahead have one too
-		e.slots = append(e.slots, slot)
+	spec.Concurrency = width
+	e := &engine{
+		cfg: c, spool: s, spec: &spec, w: w, out: out, log: c.Log,
+		inDir:  filepath.Clean(string(spec.InputDir)) + string(filepath.Separator),
+		outDir: filepath.Clean(string(spec.OutputDir)) + string(filepath.Separator),
+		width:  width, flying: map[uint64]*file{}, pace: math.Inf(1), lastOf: time.Now(),
+		results: make(chan handler.Result, lanes*(width+aheadMost)+1),
+		started: make(chan started, lanes),
+		limit:   newPacer(spec.RateLimit, c.ID, time.Now()),
+	}
+	for i := range lanes {
+		e.lanes = append(e.lanes, newLane(i, width))
 	}
 	return e
 }
@@ -113,6 +124,7 @@ func (e *engine) run(asked, taking context.Context) ending {
 	}
 	e.loop(asked, working, taking)
 	e.leave()
+	e.tell()
 	close(e.rec.in)
 	<-recorded
 	e.stop(nil)
@@ -125,14 +137,20 @@ func (e *engine) loop(asked, working, taking context.Context) {
 	defer timer.Stop()
 	for {
 		e.step(working)
+		e.tell()
 		if e.end != nil {
 			return
 		}
-		timer.Reset(time.Until(e.nextTime()))
+		results := e.results
+		next := e.nextTime()
+		if now := time.Now(); e.restTill.After(now) {
+			results, next = nil, earlier(next, e.restTill)
+		}
+		timer.Reset(time.Until(next))
 		select {
-		case r, ok := <-e.results():
-			e.onResult(r, ok)
-		case s := <-e.starting:
+		case r := <-results:
+			e.onResults(r)
+		case s := <-e.started:
 			e.onStarted(s)
 		case err := <-e.rec.failed:
 			e.pause(err, time.Now())
@@ -140,7 +158,9 @@ func (e *engine) loop(asked, working, taking context.Context) {
 			e.nextPoll, e.polls = time.Time{}, 0
 		case <-timer.C:
 		case <-e.takingDone(taking):
-			e.draining = asked.Err() == nil // else the end of working is behind it and about to be seen
+			if asked.Err() == nil { // else the end of working is behind it and about to be seen
+				e.draining = spool.ExitDrained
+			}
 		case <-working.Done():
 			e.end = causeOf(working)
 		}
@@ -154,26 +174,36 @@ func (e *engine) step(working context.Context) {
 	}
 	now := time.Now()
 	e.checkTimeouts(now)
+	e.checkDeadline(now)
+	if e.end != nil {
+		return
+	}
 	if !now.Before(e.nextBeat) {
 		e.beat(now)
 	}
 	if e.trouble != nil && !now.Before(e.probeAt) {
 		e.probe(now)
 	}
-	if e.draining {
+	if e.draining != "" {
 		e.giveBack()
 	}
 	if e.parting != nil {
-		if e.h == nil {
+		if e.empty() {
 			e.end = e.parting
 		}
 		return
 	}
-	if e.wantsHandler() && !now.Before(e.startAt) {
-		e.start(working)
+	for _, l := range e.lanes {
+		if e.wantsHandler(l) && !now.Before(l.startAt) {
+			e.start(working, l)
+		}
 	}
-	if e.h != nil && !e.retiring && e.trouble == nil {
+	if e.trouble == nil {
 		e.fill(now)
+	}
+	if e.caughtUp {
+		e.caughtUp = false
+		e.rest(now)
 	}
 	e.leaveIfIdle(now)
 }
@@ -184,9 +214,9 @@ func (e *engine) leaveIfIdle(now time.Time) {
 	switch {
 	case !idle:
 		e.lastOf = now
-	case e.draining:
-		e.part(spool.ExitDrained)
-	case e.trouble != nil || e.h == nil:
+	case e.draining != "":
+		e.part(e.draining)
+	case e.trouble != nil || e.empty():
 		e.lastOf = now
 	case e.cfg.IdleTimeout > 0 && now.Sub(e.lastOf) >= e.cfg.IdleTimeout:
 		e.part(spool.ExitIdle)
@@ -196,60 +226,78 @@ func (e *engine) leaveIfIdle(now time.Time) {
 // nextTime is when step has to be called again if nothing happens before.
 func (e *engine) nextTime() time.Time {
 	next := e.nextBeat
-	sooner := func(t time.Time) {
-		if t.Before(next) {
-			next = t
+	for _, l := range e.lanes {
+		if e.wantsHandler(l) {
+			next = earlier(next, l.startAt)
 		}
-	}
-	if e.wantsHandler() {
-		sooner(e.startAt)
 	}
 	switch {
 	case e.trouble != nil:
-		sooner(e.probeAt)
+		next = earlier(next, e.probeAt)
 	case e.polling():
-		sooner(e.nextPoll)
+		next = earlier(next, e.nextPoll)
 		if e.cfg.IdleTimeout > 0 {
-			sooner(e.lastOf.Add(e.cfg.IdleTimeout))
+			next = earlier(next, e.lastOf.Add(e.cfg.IdleTimeout))
+		}
+	case e.limit != nil && (len(e.batches) > 0 || len(e.again) > 0):
+		if e.freeLane() != nil {
+			next = earlier(next, e.limit.next)
 		}
 	}
 	if limit := time.Duration(e.spec.Timeout); limit > 0 {
 		for _, f := range e.flying {
 			if !f.begun.IsZero() && !f.late {
-				sooner(f.begun.Add(limit))
+				next = earlier(next, f.begun.Add(limit))
 			}
 		}
+	}
+	if !e.cfg.Deadline.IsZero() {
+		next = earlier(next, e.lastMoment())
 	}
 	return next
 }
 
-func (e *engine) wantsHandler() bool {
-	return e.h == nil && e.starting == nil && e.parting == nil && !e.draining
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (e *engine) wantsHandler(l *lane) bool {
+	return l.h == nil && !l.starting && e.parting == nil && e.draining == ""
 }
 
 // polling reports whether a batch would be claimed if there were one.
 func (e *engine) polling() bool {
-	return e.h != nil && !e.retiring && !e.draining && !e.suspect && len(e.flying) < e.width && len(e.batches) == 0 && len(e.again) == 0
+	return e.draining == "" && len(e.batches) == 0 && len(e.again) == 0 && e.freeLane() != nil
 }
 
-func (e *engine) results() <-chan handler.Result {
-	if e.h == nil {
-		return nil
+// empty reports whether no lane has a handler.
+func (e *engine) empty() bool {
+	for _, l := range e.lanes {
+		if l.h != nil {
+			return false
+		}
 	}
-	return e.h.Results()
+	return true
 }
 
 func (e *engine) takingDone(taking context.Context) <-chan struct{} {
-	if e.draining {
+	if e.draining != "" {
 		return nil
 	}
 	return taking.Done()
 }
 
-// record hands an outcome to the recorder.
-func (e *engine) record(o outcome) {
-	o.last = o.last || len(e.flying) == 0
-	e.rec.in <- o
+// record hands an outcome to the recorder, with others, when tell is called.
+func (e *engine) record(o outcome) { e.news = append(e.news, o) }
+
+func (e *engine) tell() {
+	if len(e.news) > 0 {
+		e.rec.in <- outcomes{list: e.news, last: len(e.flying) == 0}
+		e.news = make([]outcome, 0, cap(e.news))
+	}
 }
 
 // beat shows that the worker lives and what it has in hand, and looks whether it was declared dead.
@@ -262,17 +310,20 @@ func (e *engine) beat(now time.Time) {
 	e.count++
 	event := spool.Event{Kind: spool.EventBeat, Count: e.count}
 	held := false
-	for _, id := range e.order {
-		f := e.flying[id]
-		if f.begun.IsZero() {
-			continue
+	for _, l := range e.lanes {
+		for _, id := range l.order {
+			f := e.flying[id]
+			if f.begun.IsZero() {
+				continue
+			}
+			age := now.Sub(f.begun)
+			e.watchPace(f, age)
+			event.InHand = append(event.InHand, spool.InHand{File: f.name, Seconds: age.Seconds(), Slow: f.slow})
+			held = held || age > e.cfg.timing.hold
 		}
-		age := now.Sub(f.begun)
-		event.InHand = append(event.InHand, spool.InHand{File: f.name, Seconds: age.Seconds()})
-		held = held || age > e.cfg.timing.hold
 	}
 	e.record(outcome{event: &event})
-	if held {
+	if held && e.freeLane() == nil {
 		e.giveBack()
 	}
 }

@@ -3,7 +3,6 @@ package worker
 import (
 	"errors"
 	"io/fs"
-	"math"
 	"os"
 	"slices"
 	"syscall"
@@ -14,10 +13,31 @@ import (
 	"tigerflow.dev/tigerflow/worker/handler"
 )
 
-// onResult takes what the handler says of a file, or its end.
-func (e *engine) onResult(r handler.Result, ok bool) {
-	if !ok {
-		e.onDeath()
+// onResults takes what handlers say, all that there is by now.
+func (e *engine) onResults(r handler.Result) {
+	for {
+		e.onResult(r)
+		if e.end != nil {
+			return
+		}
+		select {
+		case r = <-e.results:
+		default:
+			e.caughtUp = true
+			return
+		}
+	}
+}
+
+// onResult takes what a handler says of a file, or its end.
+func (e *engine) onResult(r handler.Result) {
+	l := e.lanes[r.Lane]
+	switch {
+	case r.Stuck:
+		e.onStuck(l)
+		return
+	case r.Ended:
+		e.onDeath(l)
 		return
 	}
 	f := e.land(r.ID)
@@ -26,7 +46,7 @@ func (e *engine) onResult(r handler.Result, ok bool) {
 		return
 	}
 	failpoint.Reach(failpoint.WorkerReturned)
-	e.fruitless = 0
+	l.fruitless = 0
 	e.measure(r.Seconds)
 	switch {
 	case r.Failure == nil:
@@ -37,30 +57,6 @@ func (e *engine) onResult(r handler.Result, ok bool) {
 	default:
 		e.onFailure(f, r)
 	}
-}
-
-func (e *engine) measure(seconds float64) {
-	if math.IsInf(e.pace, 1) {
-		e.pace = seconds
-	}
-	e.pace += (seconds - e.pace) / 8
-}
-
-// land takes a file out of the air and notes that the next one's turn has come.
-func (e *engine) land(id uint64) *file {
-	f := e.flying[id]
-	if f == nil {
-		return nil
-	}
-	delete(e.flying, id)
-	e.suspect = false
-	e.slots = append(e.slots, f.slot)
-	at := slices.Index(e.order, id)
-	e.order = slices.Delete(e.order, at, at+1)
-	if turn := e.width - 1; at <= turn && turn < len(e.order) { // it moved up among those that run at once
-		e.flying[e.order[turn]].begun = time.Now()
-	}
-	return f
 }
 
 // onFailure tells failures of user code from those of the storage and from inputs that are not there any more.
@@ -84,14 +80,14 @@ func (e *engine) recordFiles(kind spool.EventKind, b *batch, names []spool.Name,
 	e.record(outcome{batch: b, event: &spool.Event{Kind: kind, Batch: b.id.String(), Files: names, Failure: failure}})
 }
 
-// sort empties the air: files that user code had in hand by the blame file, those of them that ran into the time-out,
+// sort empties a lane: files that user code had in hand by the blame file, those of them that ran into the time-out,
 // and the rest, which goes to the next handler.
-func (e *engine) sort() (begun, timedOut []*file) {
+func (e *engine) sort(l *lane) (begun, timedOut []*file) {
 	marks, err := e.w.Blamed()
 	if err != nil {
 		e.log.Warn("reading the blame file", "error", err)
 	}
-	for _, id := range slices.Clone(e.order) {
+	for _, id := range slices.Clone(l.order) {
 		f := e.land(id)
 		mark := spool.Mark{Batch: f.batch.id, Index: f.index}
 		switch {
@@ -139,16 +135,16 @@ func (e *engine) drop(f *file) {
 	f.tmp = ""
 }
 
-// checkTimeouts kills the handler if a file has been in hand for too long; its end tells the rest.
+// checkTimeouts kills a handler if a file has been in hand for too long; its end tells the rest.
 func (e *engine) checkTimeouts(now time.Time) {
 	limit := time.Duration(e.spec.Timeout)
-	if limit <= 0 || e.h == nil {
+	if limit <= 0 {
 		return
 	}
 	for _, f := range e.flying {
-		if !f.begun.IsZero() && now.Sub(f.begun) >= limit && !f.late {
-			f.late, e.killed = true, true
-			e.h.Kill()
+		if l := f.lane; l.h != nil && !f.begun.IsZero() && now.Sub(f.begun) >= limit && !f.late {
+			f.late, l.killed = true, true
+			l.h.Kill()
 		}
 	}
 }

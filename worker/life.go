@@ -19,39 +19,40 @@ import (
 const fruitlessLimit = 5
 
 type started struct {
+	lane   *lane
 	h      handler.Handler
 	unhook func() bool
 	err    error
 }
 
-// start has a handler started; its setup may take minutes, in which the worker goes on showing that it lives.
-func (e *engine) start(working context.Context) {
-	if err := e.w.Current.Truncate(0); err != nil {
+// start has a lane's handler started; its setup may take minutes, in which the worker goes on showing that it lives.
+func (e *engine) start(working context.Context, l *lane) {
+	if err := e.w.ClearMarks(l.base, l.own); err != nil {
 		e.pause(err, time.Now())
-		e.startAt = e.probeAt
+		l.startAt = e.probeAt
 		return
 	}
-	ch := make(chan started, 1)
-	e.starting, e.used, e.killed = ch, false, false
+	l.starting, l.used, l.killed = true, false, false
 	go func() {
-		h, err := e.newHandler(working)
+		h, err := e.newHandler(working, l)
 		if err != nil {
-			ch <- started{err: err}
+			e.started <- started{lane: l, err: err}
 			return
 		}
 		// By the context, for the engine may be waiting for the file system when everything has to end.
-		ch <- started{h: h, unhook: context.AfterFunc(working, h.Kill)}
+		e.started <- started{lane: l, h: h, unhook: context.AfterFunc(working, h.Kill)}
 	}()
 }
 
 // newHandler starts a handler of the Task.
-func (e *engine) newHandler(working context.Context) (handler.Handler, error) {
+func (e *engine) newHandler(working context.Context, l *lane) (handler.Handler, error) {
 	epoch, err := e.w.Epoch()
 	if err != nil {
 		return nil, err
 	}
 	c := handler.Config{
-		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Self: e.cfg.Self, Log: e.out, Current: e.w.Current,
+		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Log: e.out, Current: e.w.Current,
+		Results: e.results, Lane: l.index, Become: e.cfg.Become, Grace: e.cfg.timing.grace,
 	}
 	if e.spec.Handler.Python != nil {
 		data, hash, err := python.Zip()
@@ -66,24 +67,28 @@ func (e *engine) newHandler(working context.Context) (handler.Handler, error) {
 }
 
 func (e *engine) onStarted(s started) {
-	e.starting = nil
+	l := s.lane
+	l.starting = false
 	if s.err != nil {
-		e.onStartFailed(s.err)
+		e.onStartFailed(l, s.err)
 		return
 	}
-	e.h, e.unhook = s.h, s.unhook
+	l.h, l.unhook = s.h, s.unhook
 	e.lastOf = time.Now()
 	e.log.Info("handler ready")
+	if e.parting != nil {
+		e.retire(l)
+	}
 }
 
-func (e *engine) onStartFailed(err error) {
+func (e *engine) onStartFailed(l *lane, err error) {
 	setup, isSetup := errors.AsType[*handler.SetupError](err)
 	if isSetup && spool.IsStorageErrno(syscall.Errno(setup.Errno)) {
 		err = fmt.Errorf("%w: %w", err, syscall.Errno(setup.Errno))
 	}
 	if spool.IsStorage(err) {
 		e.pause(err, time.Now())
-		e.startAt = e.probeAt
+		l.startAt = e.probeAt
 		return
 	}
 	if isSetup {
@@ -95,7 +100,7 @@ func (e *engine) onStartFailed(err error) {
 		return
 	}
 	e.log.Warn("starting the handler", "error", err)
-	e.inVain(&spool.Failure{Type: "HandlerFailed", Message: "the handler cannot be started: " + err.Error()})
+	e.inVain(l, &spool.Failure{Type: "HandlerFailed", Message: "the handler cannot be started: " + err.Error()})
 }
 
 func reasonOf(failed *handler.SetupError) spool.ExitReason {
@@ -113,23 +118,23 @@ func reasonOf(failed *handler.SetupError) spool.ExitReason {
 }
 
 // inVain counts a handler that came to nothing, and puts off the next one.
-func (e *engine) inVain(failure *spool.Failure) {
-	if e.fruitless++; e.fruitless >= fruitlessLimit {
+func (e *engine) inVain(l *lane, failure *spool.Failure) {
+	if l.fruitless++; l.fruitless >= fruitlessLimit {
 		e.end = &ending{spool.ExitHandlerFailed, failure}
 	}
-	e.startAt = time.Now().Add(e.cfg.timing.restart << (e.fruitless - 1))
+	l.startAt = time.Now().Add(e.cfg.timing.restart << (l.fruitless - 1))
 }
 
 // onDeath deals with a handler that has ended by itself or was killed.
-func (e *engine) onDeath() {
-	exit, ours := e.h.Exit(), e.killed || e.retiring
-	e.unhook()
-	e.h, e.retiring, e.startAt = nil, false, time.Time{}
+func (e *engine) onDeath(l *lane) {
+	exit, ours := l.h.Exit(), l.killed || l.retiring
+	l.unhook()
+	l.h, l.retiring, l.startAt = nil, false, time.Time{}
 	failure := &spool.Failure{Message: "the handler died: " + exit.String(), ExitCode: exitCode(exit), Stderr: strings.Join(exit.LastLines, "\n")}
-	begun, timedOut := e.sort()
+	begun, timedOut := e.sort(l)
 	e.timedOut(timedOut)
 	switch {
-	case len(begun) > 0 && e.killed: // others were late
+	case len(begun) > 0 && l.killed: // others were late
 		for _, f := range begun {
 			e.back(f)
 		}
@@ -139,26 +144,40 @@ func (e *engine) onDeath() {
 	case !ours:
 		e.log.Warn("the handler died between files", "exit", exit.String())
 		failure.Type = "HandlerFailed"
-		e.inVain(failure)
+		e.inVain(l, failure)
 	}
 }
 
-// part leaves in good order: the handler has its teardown first.
+// onStuck ends a worker whose builtin task does not obey: with the process it will end, and another one take its place.
+func (e *engine) onStuck(l *lane) {
+	begun, timedOut := e.sort(l)
+	e.timedOut(timedOut)
+	for _, f := range begun {
+		e.back(f)
+	}
+	l.h = nil
+	e.end = &ending{reason: exitStuck}
+}
+
+// part leaves in good order: the handlers have their teardown first.
 func (e *engine) part(reason spool.ExitReason) {
 	e.parting = &ending{reason: reason}
-	switch {
-	case e.h == nil:
+	if e.empty() {
 		e.end = e.parting
-	case !e.retiring:
-		e.retire()
+		return
+	}
+	for _, l := range e.lanes {
+		if l.h != nil && !l.retiring {
+			e.retire(l)
+		}
 	}
 }
 
-// retire lets the handler, which has no file, have its teardown. The end of its Results follows. A teardown may take
+// retire lets a lane's handler, which has no file, have its teardown. The word of its end follows. A teardown may take
 // minutes, in which the worker goes on showing that it lives.
-func (e *engine) retire() {
-	e.retiring = true
-	h := e.h
+func (e *engine) retire(l *lane) {
+	l.retiring = true
+	h := l.h
 	e.helpers.Go(func() {
 		if err := h.Close(context.Background()); err != nil { // the end of working kills it
 			e.log.Warn("ending the handler", "error", err)
@@ -166,24 +185,64 @@ func (e *engine) retire() {
 	})
 }
 
-// leave ends the handler and gives back what was not finished.
+// leave ends the handlers and gives back what was not finished.
 func (e *engine) leave() {
-	if e.starting != nil {
-		e.stop(e.end) // ends the attempt; there is nothing else that could go on
-		if s := <-e.starting; s.err == nil {
-			e.h, e.unhook = s.h, s.unhook
+	for _, l := range e.lanes {
+		if l.starting {
+			e.stop(e.end) // ends the attempts; there is nothing else that could go on
+			break
 		}
 	}
-	if e.h != nil {
-		e.h.Kill()
-		for range e.h.Results() { // its end is waited for: nothing of it may go on behind the exit record
+	for _, l := range e.lanes {
+		if l.h != nil {
+			l.h.Kill()
 		}
-		e.unhook()
+	}
+	for !e.allEnded() { // their end is waited for: nothing of them may go on behind the exit record
+		select {
+		case s := <-e.started:
+			if s.lane.starting = false; s.err == nil {
+				s.lane.h, s.lane.unhook = s.h, s.unhook
+				s.h.Kill()
+			}
+		case r := <-e.results:
+			e.onLastResult(r)
+		}
 	}
 	e.giveBack()
-	for _, id := range e.order {
-		e.back(e.flying[id])
+	for _, l := range e.lanes {
+		for _, id := range l.order {
+			e.back(e.flying[id])
+		}
 	}
+	clear(e.flying)
+}
+
+// onLastResult takes what a handler says that is being ended. What it has done is done.
+func (e *engine) onLastResult(r handler.Result) {
+	l := e.lanes[r.Lane]
+	if r.Stuck {
+		e.end = &ending{reason: exitStuck}
+	}
+	if r.Stuck || r.Ended {
+		l.unhook()
+		l.h = nil
+		return
+	}
+	if r.Failure == nil && e.end.reason != spool.ExitFenced {
+		if f := e.land(r.ID); f != nil {
+			e.record(outcome{done: f, seconds: r.Seconds})
+		}
+	}
+}
+
+func (e *engine) allEnded() bool {
+	for _, l := range e.lanes {
+		if l.starting || l.h != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // exitCode spells an end as a shell does: 128 and the number of the signal.

@@ -14,24 +14,12 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
-	"tigerflow.dev/tigerflow/task/library"
 )
-
-// The test binary is also the worker binary that runs the built-in tasks.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "handler" {
-		serve, _ := library.Lookup(os.Args[2])
-		os.Exit(serve())
-	}
-	os.Exit(m.Run())
-}
-
-var self, _ = os.Executable()
 
 // brisk is a worker without patience.
 var brisk = timing{
 	beat: 50 * time.Millisecond, hold: 200 * time.Millisecond, restart: 10 * time.Millisecond, probe: 20 * time.Millisecond,
-	silence: time.Minute,
+	silence: time.Minute, grace: 100 * time.Millisecond,
 }
 
 // interpreter is Python itself and not what a version manager puts in its place, which is slow.

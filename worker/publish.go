@@ -98,10 +98,13 @@ func (r *recorder) inspect(p *pending) error {
 	return err
 }
 
-// syncGroup brings the data of the group onto the disk. Data that did not get there may be lost, whatever a second try
-// says: such a file is to be run again.
+// syncGroup brings the data of the group onto the disk, and the records of the last one beside it. Data that did not get
+// there may be lost, whatever a second try says: such a file is to be run again.
 func (r *recorder) syncGroup() error {
+	r.flushNames()
 	var wg sync.WaitGroup
+	var journalErr error
+	wg.Go(func() { journalErr = r.syncJournal() })
 	var next atomic.Int64
 	errs := make([]error, len(r.group))
 	for range min(syncers, len(r.group)) {
@@ -132,7 +135,7 @@ func (r *recorder) syncGroup() error {
 			r.complain(err)
 		}
 	}
-	return nil
+	return journalErr
 }
 
 // publish gives one output its name. One that is there already is as good, whoever made it.

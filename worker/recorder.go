@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	groupSize   = 64                     // outputs made durable together
-	groupWait   = 200 * time.Millisecond // the longest that a finished output waits for company
+	groupSize   = 256                    // outputs made durable together
+	groupWait   = 200 * time.Millisecond // the longest that a finished output, or its record, waits for company
 	flushPeriod = time.Second            // the longest that a record stays in memory
 	retryLast   = 5 * time.Second        // the longest wait between two tries at a storage that fails
 )
@@ -25,7 +25,11 @@ type outcome struct {
 
 	event *spool.Event
 	batch *batch // whose files the event settles; nil if none
+}
 
+// outcomes come in bursts: to hand over each of many quick files by itself would cost more than to deal with it.
+type outcomes struct {
+	list []outcome
 	last bool // nothing else is under way: do not wait for company
 }
 
@@ -38,16 +42,17 @@ type recorder struct {
 	time timing
 	stop context.CancelCauseFunc
 
-	in     chan outcome
+	in     chan outcomes
 	failed chan error  // why the storage does not take something
 	stuck  atomic.Bool // something waits for the storage
 	start  time.Time
 	beaten atomic.Int64 // when the journal last reached the file, in nanoseconds since start
 
+	final bool             // nothing comes any more
 	due   <-chan time.Time // of the next persist; nil if nothing waits
 	retry time.Duration    // the last wait for the storage
 	group []pending        // not published, or not known to be durable
-	ended []*batch         // to be let go once the journal is written
+	ended []*batch         // to be let go once the journal is written, with Fsync synced
 
 	names   []spool.Name // done, for the next record
 	seconds []float64
@@ -57,7 +62,7 @@ type recorder struct {
 func newRecorder(w *spool.Worker, spec *spool.Spec, c Config, stop context.CancelCauseFunc) *recorder {
 	return &recorder{
 		w: w, spec: spec, log: c.Log, time: c.timing, stop: stop,
-		in: make(chan outcome, 2*groupSize), failed: make(chan error, 1), start: time.Now(),
+		in: make(chan outcomes, 16), failed: make(chan error, 1), start: time.Now(),
 	}
 }
 
@@ -86,12 +91,13 @@ func (r *recorder) run(working context.Context) {
 		select {
 		case o, ok := <-r.in:
 			if open = ok; open {
-				r.note(o)
+				r.take(o)
 			}
 		case <-r.due:
 			r.persist()
 		}
 	}
+	r.final = true
 	r.persist()
 	for r.stuck.Load() && working.Err() == nil {
 		select {
@@ -102,15 +108,11 @@ func (r *recorder) run(working context.Context) {
 	}
 }
 
-// note takes one outcome in, and does what is not to wait for company.
-func (r *recorder) note(o outcome) {
+// take takes outcomes in, and does what is not to wait for company.
+func (r *recorder) take(o outcomes) {
 	urgent := o.last
-	if o.done != nil {
-		r.group = append(r.group, pending{file: o.done, seconds: o.seconds})
-	} else {
-		r.event(*o.event)
-		r.settle(o.batch, len(o.event.Files))
-		urgent = urgent || !patient(o.event.Kind)
+	for i := range o.list {
+		urgent = r.note(&o.list[i]) || urgent
 	}
 	if r.stuck.Load() { // it is tried again in its time
 		return
@@ -124,11 +126,22 @@ func (r *recorder) note(o outcome) {
 		}
 	}
 	switch {
-	case urgent || len(r.group) >= groupSize || len(r.ended) > 0:
+	case urgent || len(r.group) >= groupSize || r.spec.Durability == spool.None && len(r.ended) > 0:
 		r.persist()
 	case r.due == nil:
 		r.due = time.After(patience)
 	}
+}
+
+// note takes in one outcome and reports whether it is urgent.
+func (r *recorder) note(o *outcome) bool {
+	if o.done != nil {
+		r.group = append(r.group, pending{file: o.done, seconds: o.seconds})
+		return false
+	}
+	r.event(*o.event)
+	r.settle(o.batch, len(o.event.Files))
+	return !patient(o.event.Kind)
 }
 
 // patient tells the events that many files may have in a short time.
@@ -140,12 +153,21 @@ func patient(kind spool.EventKind) bool {
 // outputs cannot be published: it shows that the worker lives.
 func (r *recorder) persist() {
 	r.due = nil
+	grouped := len(r.group) > 0
 	publishErr := r.publishGroup()
-	journalErr := r.writeJournal()
-	if journalErr == nil {
-		failpoint.Reach(failpoint.WorkerJournaled)
-		r.beaten.Store(int64(time.Since(r.start)))
-		r.letGo()
+	r.flushNames()
+	var journalErr error
+	switch {
+	case r.spec.Durability == spool.None:
+		if journalErr = r.w.Journal.Flush(); journalErr == nil {
+			r.recorded(len(r.ended))
+		}
+	case grouped && publishErr == nil && !r.final: // it was synced with the group's data, up to the records of this group
+		if journalErr = r.w.Journal.Flush(); journalErr == nil && !r.w.Journal.Synced() {
+			r.due = time.After(groupWait)
+		}
+	default:
+		journalErr = r.syncJournal()
 	}
 	if err := errors.Join(publishErr, journalErr); err != nil {
 		r.hold(err)
@@ -153,6 +175,31 @@ func (r *recorder) persist() {
 	}
 	r.stuck.Store(false)
 	r.retry = 0
+}
+
+// syncJournal brings all records so far onto the disk. Nobody else may use the journal meanwhile.
+func (r *recorder) syncJournal() error {
+	ended := len(r.ended)
+	err := r.w.Journal.Sync()
+	if err == nil {
+		r.recorded(ended)
+	}
+	return err
+}
+
+// recorded notes that the journal is as safe as the Task wants it, and lets go of the first batches that ended.
+func (r *recorder) recorded(ended int) {
+	failpoint.Reach(failpoint.WorkerJournaled)
+	r.beaten.Store(int64(time.Since(r.start)))
+	for _, b := range r.ended[:ended] {
+		if err := r.w.Drop(b.id); err != nil {
+			r.log.Warn("letting go of a batch", "batch", b.id.String(), "error", err) // its outcomes are in the journal
+		}
+	}
+	if ended > 0 {
+		failpoint.Reach(failpoint.WorkerDropped)
+	}
+	r.ended = append(r.ended[:0], r.ended[ended:]...)
 }
 
 // hold has persist called again later, and the engine take no more until then.
@@ -175,27 +222,6 @@ func (r *recorder) complain(err error) {
 	case r.failed <- err:
 	default: // it has yet to hear the last one
 	}
-}
-
-func (r *recorder) writeJournal() error {
-	r.flushNames()
-	if r.spec.Durability == spool.Fsync {
-		return r.w.Journal.Sync()
-	}
-	return r.w.Journal.Flush()
-}
-
-// letGo drops batches whose last outcome is in the journal.
-func (r *recorder) letGo() {
-	for _, b := range r.ended {
-		if err := r.w.Drop(b.id); err != nil {
-			r.log.Warn("letting go of a batch", "batch", b.id.String(), "error", err) // its outcomes are in the journal
-		}
-	}
-	if len(r.ended) > 0 {
-		failpoint.Reach(failpoint.WorkerDropped)
-	}
-	r.ended = r.ended[:0]
 }
 
 // done notes a published output. Names of one batch share a record.

@@ -1,8 +1,8 @@
 package worker
 
 import (
+	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -20,30 +20,63 @@ const (
 	aheadBelow = 0.1
 	// aheadWork is how many seconds of work, by the pace, are sent ahead where that is more than one file, and aheadMost
 	// the limit: files of less than a millisecond would else wait for the talk between the processes.
-	aheadWork = 0.002
-	aheadMost = 16
+	aheadWork = 0.005
+	aheadMost = 128
+	// restLeast is the least work in the air for which results are left to gather: to be woken for each of many quick files
+	// costs more than to deal with it. No system timer is much finer.
+	restLeast = time.Millisecond
 )
 
-// fill hands files to the handler as long as it can use them.
+// fill hands files to the handlers as long as they can use them.
 func (e *engine) fill(now time.Time) {
-	for e.trouble == nil && !e.retiring && !e.suspect && len(e.flying) < e.window() {
+	for e.trouble == nil && e.limit.allows(now) {
+		l := e.nextLane()
+		if l == nil {
+			return
+		}
 		f := e.next(now)
 		if f == nil {
 			return
 		}
-		if f.batch.alone && e.used {
-			e.again = append(e.again, f)
-			e.retire() // it is to have a handler of its own
-			return
+		if f.batch.alone {
+			if l = e.loneLane(); l == nil {
+				e.again = append([]*file{f}, e.again...)
+				return
+			}
 		}
-		e.send(f, now)
+		e.send(f, l, now)
 	}
 }
 
-// window is how many files the handler may have: those that run at once, and some ahead if they are quick.
-func (e *engine) window() int {
+// nextLane is where the next file goes: where it begins at once, or else where it waits the least.
+func (e *engine) nextLane() *lane {
+	if l := e.freeLane(); l != nil || e.limit != nil {
+		return l
+	}
+	return e.aheadLane()
+}
+
+// loneLane is where a suspect begins, alone in a handler of its own. Nothing else is in the air. If there is none yet,
+// one is on its way.
+func (e *engine) loneLane() *lane {
+	for _, l := range e.lanes {
+		if l.open() && !l.used {
+			return l
+		}
+	}
+	if slices.ContainsFunc(e.lanes, func(l *lane) bool { return l.starting || l.retiring }) {
+		return nil
+	}
+	if l := e.freeLane(); l != nil {
+		e.retire(l)
+	}
+	return nil
+}
+
+// window is how many files a lane may have: those that run at once, and some ahead if they are quick.
+func (e *engine) window(l *lane) int {
 	switch {
-	case len(e.flying) == 0 || e.pace >= aheadBelow:
+	case len(l.order) == 0 || e.pace >= aheadBelow:
 		return e.width
 	case e.pace*aheadMost <= aheadWork:
 		return e.width + aheadMost
@@ -52,14 +85,31 @@ func (e *engine) window() int {
 	}
 }
 
+// rest lets results gather while handlers have work enough.
+func (e *engine) rest(now time.Time) {
+	work := math.Inf(1)
+	for _, l := range e.lanes {
+		if l.h != nil {
+			work = min(work, float64(len(l.order)-e.width)*e.pace/2)
+		}
+	}
+	if work < restLeast.Seconds() || math.IsInf(work, 1) {
+		return
+	}
+	e.restTill = now.Add(restLeast)
+}
+
 // next is the next file to begin, or nil if there is none now.
 func (e *engine) next(now time.Time) *file {
 	if len(e.again) > 0 {
 		f := e.again[0]
+		if f.batch.alone && len(e.flying) > 0 {
+			return nil
+		}
 		e.again = e.again[1:]
 		return f
 	}
-	if len(e.batches) == 0 && !e.draining && !now.Before(e.nextPoll) {
+	if len(e.batches) == 0 && e.draining == "" && !now.Before(e.nextPoll) {
 		e.claim(now)
 	}
 	if len(e.batches) == 0 {
@@ -81,8 +131,8 @@ func (e *engine) newFile(b *batch, index int) *file {
 	stem, _ := spool.MatchInput(string(name), e.spec.InputExt)
 	return &file{
 		batch: b, index: index, name: name,
-		input:  filepath.Join(string(e.spec.InputDir), string(name)),
-		output: filepath.Join(string(e.spec.OutputDir), spool.OutputName(stem, e.spec.OutputExt)),
+		input:  e.inDir + string(name),
+		output: e.outDir + spool.OutputName(stem, e.spec.OutputExt),
 	}
 }
 
@@ -95,6 +145,8 @@ func (e *engine) claim(now time.Time) {
 	slices.SortFunc(ids, spool.BatchID.Compare)
 	ids = ids[:min(len(ids), claimAmong)]
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	ids = append(e.doubt, ids...)
+	e.doubt = nil
 	if slices.ContainsFunc(ids, e.claimOne) {
 		e.polls = 0
 		return
@@ -109,6 +161,7 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 	if !ok {
 		if err != nil {
 			e.log.Warn("claiming", "error", err)
+			e.doubt = append(e.doubt, id) // it may have succeeded
 		}
 		return false
 	}
@@ -130,8 +183,8 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 	return true
 }
 
-// send gives a file to the handler.
-func (e *engine) send(f *file, now time.Time) {
+// send gives a file to a lane's handler.
+func (e *engine) send(f *file, l *lane, now time.Time) {
 	if f.tmp == "" {
 		tmp, err := e.w.NewTemp(e.spec.OutputExt)
 		if err != nil {
@@ -142,18 +195,18 @@ func (e *engine) send(f *file, now time.Time) {
 		f.tmp = tmp
 		failpoint.Reach(failpoint.WorkerPrepared)
 	}
-	f.slot = e.slots[len(e.slots)-1]
-	e.slots = e.slots[:len(e.slots)-1]
+	f.lane, f.slot = l, l.takeSlot()
 	e.lastID++
 	e.flying[e.lastID] = f
-	e.order = append(e.order, e.lastID)
-	e.suspect, e.used = f.batch.alone, true
-	if len(e.order) <= e.width {
+	l.order = append(l.order, e.lastID)
+	l.suspect, l.used = f.batch.alone, true
+	if len(l.order) <= e.width {
 		f.begun = now
 	}
+	e.limit.begin(now)
 	mark := spool.Mark{Batch: f.batch.id, Index: f.index}
-	err := e.h.Run(handler.Request{ID: e.lastID, Input: f.input, Output: f.tmp, Slot: f.slot, Mark: mark.String()})
-	if err != nil { // it has died; the end of its Results says the rest
+	err := l.h.Run(handler.Request{ID: e.lastID, Input: f.input, Output: f.tmp, Slot: f.slot, Mark: mark.String()})
+	if err != nil { // it has died; the word of its end says the rest
 		e.log.Debug("handing a file over", "error", err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"tigerflow.dev/tigerflow/internal/failpoint"
@@ -19,13 +18,16 @@ import (
 type Config struct {
 	Spool       string
 	ID          string
-	IdleTimeout time.Duration   // without work for so long it leaves; 0 is never
-	Self        string          // the worker binary, which also runs the built-in tasks
-	Strays      func() error    // ends what user code has left outside its handler's group; nil if the parent does
-	ParentGone  <-chan struct{} // closed when the process that started it has ended; nil if nobody watches
-	Log         *slog.Logger
+	IdleTimeout time.Duration // without work for so long it leaves; 0 is never
+	Deadline    time.Time     // when its time is up, which it is to leave before; zero is never
+	// Become gives this process the folder and the environment of user code, for a built-in task; nil leaves it as it is.
+	Become     func(dir string, env []string) error
+	Strays     func() error    // ends what user code has left outside its handler's group; nil if the parent does
+	ParentGone <-chan struct{} // closed when the process that started it has ended; nil if nobody watches
+	Log        *slog.Logger
 
-	timing timing
+	timing   timing
+	wallTime time.Duration // from the start to the deadline
 }
 
 // timing is how patient a worker is.
@@ -37,11 +39,20 @@ type timing struct {
 	// silence is how long a worker of a Local Task may fail to show that it lives before it stops working by its own
 	// decision: after that a successor may be started, and a Local Task never has two.
 	silence time.Duration
+	grace   time.Duration // how long a built-in task may take to obey
 }
 
 var usual = timing{
 	beat: 5 * time.Second, hold: 10 * time.Second, restart: time.Second, probe: time.Second, silence: 30 * time.Second,
+	grace: 5 * time.Second,
 }
+
+// exitStuck is the end of a worker whose built-in task does not end. It stands in no record: that would say that nothing
+// of the worker runs any more.
+const exitStuck spool.ExitReason = "Stuck"
+
+// ErrStuck means that a built-in task did not end when it was told to: what it does only the end of this process ends.
+var ErrStuck = errors.New("the built-in task does not end when it is told to")
 
 // ErrTaken means that another process was born for the same slot: this one has touched nothing.
 var ErrTaken = errors.New("the slot is taken")
@@ -64,13 +75,18 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 		return "", ErrTaken
 	}
 	failpoint.Reach(failpoint.WorkerBorn)
-	out, err := os.OpenFile(s.LogPath(c.ID), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	out, err := openPrintLog(s.LogPath(c.ID), printLimit)
 	if err != nil {
 		return spool.ExitError, errors.Join(err, w.Exit(spool.ExitError, &spool.Failure{Type: "Error", Message: err.Error()}))
 	}
 	defer out.Close()
-
+	if !c.Deadline.IsZero() {
+		c.wallTime = time.Until(c.Deadline)
+	}
 	end := newEngine(c, s, w, out).run(working, taking)
+	if end.reason == exitStuck {
+		return exitStuck, errors.Join(ErrStuck, w.Journal.Sync())
+	}
 	if end.reason != spool.ExitFenced { // a fenced worker's tmp is gone already
 		err = w.Sweep()
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,12 +19,10 @@ import (
 	"tigerflow.dev/tigerflow/internal/tether"
 	"tigerflow.dev/tigerflow/internal/version"
 	"tigerflow.dev/tigerflow/spool"
-	"tigerflow.dev/tigerflow/task/library"
 	"tigerflow.dev/tigerflow/worker"
 )
 
-const usage = `usage: tigerflow-worker run --spool DIR --id ID [--idle-timeout DURATION]
-       tigerflow-worker handler NAME
+const usage = `usage: tigerflow-worker run --spool DIR --id ID [--idle-timeout DURATION] [--wall-time DURATION]
        tigerflow-worker version`
 
 func main() {
@@ -48,15 +47,6 @@ func run(args []string) error {
 	switch args[0] {
 	case "run":
 		return work(args[1:])
-	case "handler":
-		if len(args) != 2 {
-			return errUsage
-		}
-		serve, ok := library.Lookup(args[1])
-		if !ok {
-			return fmt.Errorf("there is no built-in task %q", args[1])
-		}
-		os.Exit(serve())
 	case "version":
 		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
 		return err
@@ -73,20 +63,25 @@ func work(args []string) error {
 	flags.StringVar(&c.Spool, "spool", "", "folder of the Task's spool")
 	flags.StringVar(&c.ID, "id", "", "the worker's name")
 	flags.DurationVar(&c.IdleTimeout, "idle-timeout", 0, "leave after so long without work; 0 is never")
+	wallTime := flags.Duration("wall-time", 0, "leave before so long has passed since the start; 0 is no limit")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
 		return errUsage
 	}
 	if !spool.ValidWorker(c.ID) {
 		return fmt.Errorf("%w: --id %q is not KEY.INDEX.rN", errUsage, c.ID)
 	}
+	if *wallTime < 0 {
+		return fmt.Errorf("%w: --wall-time %s is negative", errUsage, *wallTime)
+	}
+	if *wallTime > 0 {
+		c.Deadline = time.Now().Add(*wallTime)
+	}
 	// A handler's end then means the end of its whole group: what it leaves behind becomes this process's to wait for.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("becoming the reaper of user code: %w", err)
 	}
+	c.Become = become
 	var err error
-	if c.Self, err = os.Executable(); err != nil {
-		return err
-	}
 	if c.ParentGone, err = tether.Lifeline(); err != nil {
 		return err
 	}
@@ -116,4 +111,19 @@ func work(args []string) error {
 	}
 	log.Info("worker ends", "worker", c.ID, "reason", reason)
 	return err
+}
+
+// become gives this process the place of a built-in task: its folder and its environment.
+func become(dir string, env []string) error {
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	os.Clearenv()
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -50,8 +50,8 @@ func TestArguments(t *testing.T) {
 		{"run --spool", 2, "usage:"},
 		{"run --spool x --id w", 2, `--id "w"`},
 		{"run --spool /absent --id w.0.r0", 1, "/absent/spool.json"},
-		{"handler", 2, "usage:"},
-		{"handler ehco", 1, "ehco"},
+		{"run --spool x --id w.0.r0 --wall-time -1s", 2, "--wall-time -1s"},
+		{"run --spool x --id w.0.r0 --wall-time soon", 2, "usage:"},
 		{"version", 0, ""},
 	} {
 		t.Run(tt.args, func(t *testing.T) {

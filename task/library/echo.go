@@ -27,7 +27,7 @@ func (e Echo) Run(_ context.Context, input, output string) (err error) {
 		return err
 	}
 	defer in.Close()
-	out, err := open(output, unix.O_WRONLY|unix.O_TRUNC)
+	out, err := open(output, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func FuzzEchoUppercase(f *testing.F) {
 
 func TestLibrary(t *testing.T) {
 	for _, name := range Names() {
-		if serve, ok := Lookup(name); !ok || serve == nil {
+		if instance, ok := Lookup(name); !ok || instance() == nil {
 			t.Errorf("%s is listed but not found", name)
 		}
 	}

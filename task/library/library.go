@@ -8,14 +8,14 @@ import (
 	"tigerflow.dev/tigerflow/task"
 )
 
-var builtins = map[string]func() int{
-	"echo": task.Serve[Echo],
+var builtins = map[string]func() *task.Inside{
+	"echo": task.NewInside[Echo],
 }
 
-// Lookup finds a builtin task. Calling serve makes this process its handler, as task.Serve does.
-func Lookup(name string) (serve func() int, ok bool) {
-	serve, ok = builtins[name]
-	return serve, ok
+// Lookup finds a builtin task. Calling what it returns makes an instance of it.
+func Lookup(name string) (instance func() *task.Inside, ok bool) {
+	instance, ok = builtins[name]
+	return instance, ok
 }
 
 // Names lists the builtin tasks in order.

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,14 +144,14 @@ func benchAhead(b *testing.B, h spool.Handler, module string) {
 // benchHandler does all that a worker does for a file short of its books: create the temporary, run, rename.
 func benchHandler(b *testing.B, spec spool.Handler, module string, ahead int) {
 	dir, inputs := benchDir(b)
-	config := benchConfig(b, dir, spec, module)
+	config, results := benchConfig(b, dir, spec, module)
 	before := cpu(b)
 	h, err := Start(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)
 	}
 	settle := func() {
-		r := <-h.Results()
+		r := <-results
 		if r.Failure != nil {
 			b.Fatal(r.Failure)
 		}
@@ -181,11 +182,14 @@ func benchHandler(b *testing.B, spec spool.Handler, module string, ahead int) {
 	report(b, before)
 }
 
-func benchConfig(b *testing.B, dir string, h spool.Handler, module string) Config {
+func benchConfig(b *testing.B, dir string, h spool.Handler, module string) (Config, <-chan Result) {
 	b.Helper()
+	results := make(chan Result, 64)
 	config := Config{
 		Spec:       &spool.Spec{Task: "Bench", WorkDir: spool.Name(dir), Concurrency: 1, Handler: h},
-		Self:       self,
+		Results:    results,
+		Log:        io.Discard,
+		Grace:      time.Minute,
 		PythonPath: filepath.Join(dir, "tigerflow.zip"),
 	}
 	data, _, err := python.Zip()
@@ -197,13 +201,11 @@ func benchConfig(b *testing.B, dir string, h spool.Handler, module string) Confi
 			b.Fatal(err)
 		}
 	}
-	for name, f := range map[string]**os.File{"log": &config.Log, "current": &config.Current} {
-		if *f, err = os.Create(filepath.Join(dir, name)); err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { (*f).Close() })
+	if config.Current, err = os.Create(filepath.Join(dir, "current")); err != nil {
+		b.Fatal(err)
 	}
-	return config
+	b.Cleanup(func() { config.Current.Close() })
+	return config, results
 }
 
 // BenchmarkStart is from the call to a handler that is ready, and its orderly end.
@@ -213,7 +215,7 @@ func BenchmarkStart(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			dir, _ := benchDir(b)
-			config := benchConfig(b, dir, h, noopModule)
+			config, results := benchConfig(b, dir, h, noopModule)
 			for b.Loop() {
 				h, err := Start(b.Context(), config)
 				if err != nil {
@@ -222,6 +224,7 @@ func BenchmarkStart(b *testing.B) {
 				if err := h.Close(b.Context()); err != nil {
 					b.Fatal(err)
 				}
+				<-results // its end
 			}
 		})
 	}

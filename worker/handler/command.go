@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -17,20 +16,13 @@ import (
 
 // commands runs one process for every file.
 type commands struct {
+	pool
 	config   Config
 	env      []string
 	prefix   []string // the setup shell, if there are setup commands
 	path     string   // of the program, if it is the same for every file
 	template *template
 	program  program
-
-	queue   chan Request
-	results chan Result
-	killed  chan struct{}
-	ended   chan struct{} // closed right after results
-
-	sending sync.Mutex // of queue: Run sends, Close closes
-	closing bool
 
 	mu      sync.Mutex // of running, and of Kill against its growth
 	running map[*child]struct{}
@@ -44,6 +36,7 @@ func startCommands(c Config, env []string) (Handler, error) {
 	}
 	concurrency := max(1, c.Spec.Concurrency)
 	h := &commands{
+		pool:     newPool(c),
 		config:   c,
 		env:      env,
 		template: t,
@@ -52,12 +45,9 @@ func startCommands(c Config, env []string) (Handler, error) {
 			what: fmt.Sprintf("command %q", argv[0]),
 			mend: "install it, load it in setupCommands, or correct handler.command",
 		},
-		queue:   make(chan Request, ahead(concurrency)),
-		results: make(chan Result, ahead(concurrency)),
-		killed:  make(chan struct{}),
-		ended:   make(chan struct{}),
 		running: map[*child]struct{}{},
 	}
+	h.pool.run = h.run
 	if err := h.resolve(); err != nil {
 		return nil, err
 	}
@@ -96,34 +86,6 @@ func (h *commands) launch(r Request) (launch, error) {
 	}
 	l.argv = slices.Concat(h.prefix, argv)
 	return l, nil
-}
-
-func (h *commands) work(concurrency int) {
-	var workers sync.WaitGroup
-	for range concurrency {
-		workers.Go(h.runQueued)
-	}
-	workers.Wait()
-	close(h.results)
-	close(h.ended)
-}
-
-func (h *commands) runQueued() {
-	for {
-		select {
-		case <-h.killed:
-			return
-		case r, more := <-h.queue:
-			if !more {
-				return
-			}
-			result, ok := h.run(r)
-			if !ok {
-				return
-			}
-			deliver(h.results, result, h.killed)
-		}
-	}
 }
 
 // run runs one file. Faults on our side fail the file with the errno that tells the engine what to make of them. It is
@@ -172,6 +134,10 @@ func (h *commands) execute(r Request) (e Exit, lastLines []string, setupDone int
 	}
 	var ps pipes
 	defer ps.close()
+	stdout, stdoutW, err := ps.fromChild()
+	if err != nil {
+		return e, nil, 0, err
+	}
 	stderr, stderrW, err := ps.fromChild()
 	if err != nil {
 		return e, nil, 0, err
@@ -185,7 +151,7 @@ func (h *commands) execute(r Request) (e Exit, lastLines []string, setupDone int
 		return e, nil, 0, err
 	}
 	defer null.Close()
-	l.files = []*os.File{null, h.config.Log, stderrW}
+	l.files = []*os.File{null, stdoutW, stderrW}
 	if len(h.prefix) > 0 {
 		l.files = append(l.files, nil, nil, nil, stepsW)
 	}
@@ -196,22 +162,12 @@ func (h *commands) execute(r Request) (e Exit, lastLines []string, setupDone int
 	ps.started()
 	h.track(c)
 	defer h.untrack(c)
-	last := &tail{to: h.config.Log}
+	said, last := &tail{to: h.config.Log}, &tail{to: h.config.Log}
+	var copying sync.WaitGroup
+	copying.Go(func() { copyUntilDeath(said, stdout, c.dead) })
 	copyUntilDeath(last, stderr, c.dead)
+	copying.Wait()
 	return c.exit(), last.lines(), stepsDone(steps), nil
-}
-
-// copyUntilDeath copies what a process writes to a pipe, all of it, and returns when the process is dead.
-func copyUntilDeath(to io.Writer, from *os.File, dead <-chan struct{}) {
-	stream := &mortal{f: from}
-	copied := make(chan struct{})
-	go func() {
-		defer close(copied)
-		_, _ = io.Copy(to, stream)
-	}()
-	<-dead
-	stream.died()
-	<-copied
 }
 
 func (h *commands) track(c *child) {
@@ -229,53 +185,16 @@ func (h *commands) untrack(c *child) {
 	delete(h.running, c)
 }
 
-func (h *commands) Run(r Request) error {
-	if _, err := r.message(); err != nil {
-		return err
-	}
-	h.sending.Lock()
-	defer h.sending.Unlock()
-	if h.closing {
-		return ErrEnded
-	}
-	if h.wasKilled() {
-		return ErrEnded
-	}
-	select {
-	case h.queue <- r:
-		return nil
-	case <-h.killed:
-		return ErrEnded
-	}
-}
-
-func (h *commands) Results() <-chan Result { return h.results }
-
+// Close waits for what is in flight.
 func (h *commands) Close(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, h.Kill)
-	defer stop()
-	h.sending.Lock()
-	if !h.closing {
-		h.closing = true
-		close(h.queue)
-	}
-	h.sending.Unlock()
-	<-h.ended
+	h.drain(ctx, h.Kill)
 	if h.wasKilled() {
 		return ctx.Err()
 	}
 	return nil
 }
 
-func (h *commands) wasKilled() bool {
-	select {
-	case <-h.killed:
-		return true
-	default:
-		return false
-	}
-}
-
+// Kill ends every command.
 func (h *commands) Kill() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -288,4 +207,5 @@ func (h *commands) Kill() {
 	}
 }
 
+// Exit is of a lasting process.
 func (h *commands) Exit() Exit { return Exit{} }

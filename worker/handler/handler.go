@@ -1,5 +1,6 @@
 // Package handler runs the author's code for a worker: in one long process that speaks the handler protocol (a Python
-// module, a builtin task or a program built with the Go SDK), or in one process for every file (a command).
+// module or a program built with the Go SDK), in one process for every file (a command), or in the worker itself (a
+// builtin task).
 //
 // What it starts, it ends: every process is the leader of a group of its own, which is killed when the leader ends,
 // when Kill is called and when the worker dies. If the calling process is a child subreaper or process 1, what the
@@ -10,9 +11,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,12 +26,19 @@ import (
 // Config says what to run and how.
 type Config struct {
 	Spec       *spool.Spec
-	Worker     string   // id of the worker, for user code
-	Epoch      string   // epoch of the dispatcher, for user code
-	PythonPath string   // where the Python package tigerflow is: a folder or zip
-	Self       string   // the worker's own binary: `Self handler NAME` serves a builtin task
-	Log        *os.File // gets stdout and stderr of user code
-	Current    *os.File // the blame file, open for writing
+	Worker     string    // id of the worker, for user code
+	Epoch      string    // epoch of the dispatcher, for user code
+	PythonPath string    // where the Python package tigerflow is: a folder or zip
+	Log        io.Writer // gets stdout and stderr of user code; several may write at once
+	Current    *os.File  // the blame file, open for writing
+
+	Results chan<- Result // gets the results of this handler, and may be shared by several
+	Lane    int           // tells its results from those of others
+
+	// Become gives this process the folder and the environment of user code, for a builtin task; nil leaves it as it is.
+	Become func(dir string, env []string) error
+	// Grace is how long a builtin task may take to end when it is killed.
+	Grace time.Duration
 }
 
 // Request is one file to run.
@@ -36,7 +46,7 @@ type Request struct {
 	ID     uint64 // distinct among the files in flight
 	Input  string
 	Output string // exists as an empty regular file
-	Slot   int    // blame slot, distinct among the files in flight that may run at once
+	Slot   int    // blame slot; only files that cannot run at once may share one
 	Mark   string // at most protocol.MaxMark bytes
 }
 
@@ -45,24 +55,25 @@ func (r Request) message() (protocol.Run, error) {
 	return run, run.Validate()
 }
 
-// Result says how one file ended.
+// Result says how one file ended, or the handler.
 type Result struct {
+	Lane     int // of the handler's Config
 	ID       uint64
 	Seconds  float64           // wall time of user code
 	Failure  *protocol.Failure // nil if user code succeeded
 	ExitCode int               // of a command; -1 if a signal ended it
 	Crashed  bool              // a command was ended by a signal: a crash with this file in hand
+	Ended    bool              // the handler has ended: it says nothing more, and the rest of the Result is empty
+	Stuck    bool              // a killed builtin task does not end: only the end of this process can end it
 }
 
-// Handler runs files until it is closed or killed, or ends by itself.
+// Handler runs files until it is closed or killed, or ends by itself. On Config.Results it gives the result of every
+// file that ended; of files that a dying handler had in flight there is none. The last one is of its own end, and
+// somebody must receive until then.
 type Handler interface {
 	// Run hands over one file. It may be called ahead of results: files begin in this order, as many at once as the
-	// Spec's concurrency allows. It blocks while very many are in flight. It fails once the handler is ending.
+	// Spec's concurrency allows. It never waits for user code. It fails once the handler is ending.
 	Run(Request) error
-
-	// Results gives the result of every file that ended; of files that a dying handler had in flight there is none.
-	// It is closed when the handler has ended, and must be received from until then.
-	Results() <-chan Result
 
 	// Close lets the files in flight finish, has the author's teardown run and waits for the end. When ctx is done it
 	// kills instead. The error is a *SetupError of stage teardown, the context's, or an end before the teardown.
@@ -71,7 +82,7 @@ type Handler interface {
 	// Kill ends user code and its process group at once; no file fails by it. It may be called at any time and again.
 	Kill()
 
-	// Exit says how the process ended. It may be called when Results is closed. Commands leave it zero.
+	// Exit says how the process ended. It may be called when the end was told. Commands and builtins leave it zero.
 	Exit() Exit
 }
 
@@ -139,8 +150,11 @@ func Start(ctx context.Context, c Config) (Handler, error) {
 		}
 		return nil, &StartError{What: "working directory", Err: err, Mend: "create it or correct the workspace"}
 	}
-	if len(c.Spec.Handler.Command) > 0 {
+	switch {
+	case len(c.Spec.Handler.Command) > 0:
 		return startCommands(c, env)
+	case c.Spec.Handler.Builtin != "":
+		return startBuiltin(ctx, c, env)
 	}
 	return startServed(ctx, c, env)
 }

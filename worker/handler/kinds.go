@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"strings"
 
-	"tigerflow.dev/tigerflow/task/library"
 	"tigerflow.dev/tigerflow/task/protocol"
 )
 
@@ -20,14 +18,6 @@ func (c Config) served() (program, error) {
 		p.pythonPath = c.PythonPath
 		p.what = fmt.Sprintf("interpreter %q", interpreter)
 		p.mend = "install it, load it in setupCommands, or name another under handler.python.interpreter"
-	case h.Builtin != "":
-		if _, known := library.Lookup(h.Builtin); !known {
-			return program{}, setupError(protocol.StageLoad, "TaskError",
-				"unknown builtin %q: known are %s", h.Builtin, strings.Join(library.Names(), ", "))
-		}
-		p.argv = []string{c.Self, "handler", h.Builtin}
-		p.what = fmt.Sprintf("worker %q", c.Self)
-		p.mend = "install the worker again"
 	case h.Program != nil:
 		p.argv = append([]string{string(h.Program.Path)}, h.Program.Args...)
 		p.what = fmt.Sprintf("program %q", string(h.Program.Path))

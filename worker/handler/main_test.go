@@ -20,19 +20,13 @@ import (
 
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task"
-	"tigerflow.dev/tigerflow/task/library"
 	"tigerflow.dev/tigerflow/task/protocol"
 )
 
-// The test binary is also what the tests start: `handler NAME` as the worker does, `program NAME` as a program of an
-// author.
+// The test binary is also the program of an author: `program NAME`.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 {
-		switch os.Args[1] {
-		case "handler":
-			serve, _ := library.Lookup(os.Args[2])
-			os.Exit(serve())
-		case "program":
+		if os.Args[1] == "program" {
 			os.Exit(programs()[os.Args[2]]())
 		}
 	}
@@ -77,6 +71,7 @@ func programs() map[string]func() int {
 			}
 			h, err := Start(context.Background(), Config{
 				Spec: &spool.Spec{WorkDir: spool.Name(dir), Handler: theProgram("deaf")}, Log: log, Current: log,
+				Results: make(chan Result, 1),
 			})
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -180,9 +175,11 @@ func act(script, output string) error {
 // fixture is a folder with a Config for it.
 type fixture struct {
 	*testing.T
-	dir    string
-	config Config
-	next   uint64
+	dir     string
+	config  Config
+	results chan Result
+	ended   bool // the last handler's end was received
+	next    uint64
 }
 
 func setUp(t *testing.T, h spool.Handler) *fixture {
@@ -199,11 +196,13 @@ func setUp(t *testing.T, h spool.Handler) *fixture {
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
-	return &fixture{T: t, dir: dir, config: Config{
+	results := make(chan Result, 512)
+	return &fixture{T: t, dir: dir, results: results, config: Config{
 		Spec:    &spool.Spec{Task: "Scripted", WorkDir: spool.Name(dir), InputExt: ".in", Handler: h, Concurrency: 1},
 		Worker:  "key.0.r1",
 		Epoch:   "4",
-		Self:    self,
+		Results: results,
+		Grace:   2 * time.Minute,
 		Log:     open("log"),
 		Current: open("current"),
 	}}
@@ -220,9 +219,11 @@ func (f *fixture) start() Handler {
 	if err != nil {
 		f.Fatal(err)
 	}
+	f.ended = false
 	f.Cleanup(func() {
 		h.Kill()
-		for range h.Results() {
+		for !f.ended {
+			f.ended = (<-f.results).Ended
 		}
 	})
 	return h
@@ -269,8 +270,9 @@ func (f *fixture) run(h Handler, content string) Request {
 func (f *fixture) result(h Handler) Result {
 	f.Helper()
 	select {
-	case r, ok := <-h.Results():
-		if !ok {
+	case r := <-f.results:
+		if r.Ended {
+			f.ended = true
 			f.Fatalf("results ended: %s, %v", h.Exit(), h.Exit().Err)
 		}
 		return r
@@ -313,10 +315,11 @@ func (f *fixture) expectMarks(want ...string) {
 func (f *fixture) expectEnd(h Handler) Exit {
 	f.Helper()
 	select {
-	case r, ok := <-h.Results():
-		if ok {
+	case r := <-f.results:
+		if !r.Ended {
 			f.Fatalf("a result %+v, want the end", r)
 		}
+		f.ended = true
 	case <-time.After(2 * time.Minute):
 		f.Fatal("no end in 30 s")
 	}

@@ -14,20 +14,20 @@ import (
 
 // served is a handler process that speaks the protocol.
 type served struct {
+	lane     int
+	out      chan<- Result
 	child    *child
 	requests *os.File
+	outbox   *outbox
 	stream   *mortal // of replies
 	replies  *protocol.Reader
-	log      *os.File
-	logStart int64
+	prints   *os.File
+	said     *tail
+	copied   chan struct{} // closed when all prints of the dead are in said
 
-	results  chan Result
 	killed   chan struct{}
 	killOnce sync.Once
-	ended    chan struct{} // closed right after results
-
-	sending sync.Mutex // one request at a time; held while a write waits for room, so never taken under mu
-	buf     []byte
+	ended    chan struct{} // closed right before the end is told
 
 	mu       sync.Mutex
 	inFlight map[uint64]struct{}
@@ -43,14 +43,21 @@ var errNoTeardown = errors.New("the handler ended before its teardown")
 // graceAfterFailed is how long a handler that reported a failed setup may take to end, for its last words in the log.
 const graceAfterFailed = 5 * time.Second
 
-// ahead is the room for results: an engine that keeps fewer in flight never has to receive in order to send.
+// ahead is the room for files in flight and their results: an engine that keeps fewer never has to wait.
 func ahead(concurrency int) int { return 2*concurrency + 64 }
 
 // bury unblocks who talks to the dead.
 func (h *served) bury() {
 	<-h.child.dead
 	h.stream.died()
+	h.outbox.close()
 	_ = h.requests.Close()
+}
+
+func (h *served) copyPrints() {
+	defer close(h.copied)
+	copyUntilDeath(h.said, h.prints, h.child.dead)
+	_ = h.prints.Close()
 }
 
 // awaitEnd waits for the end of a handler with which there is no more to talk, and makes it end unless it is about to.
@@ -63,8 +70,10 @@ func (h *served) awaitEnd(reason error) {
 	}
 	h.child.kill()
 	<-h.child.dead
+	<-h.copied
+	_ = h.stream.f.Close()
 	h.exit = h.child.exit()
-	h.exit.LastLines = logTail(h.log, h.logStart)
+	h.exit.LastLines = h.said.lines()
 }
 
 // receive passes results on until the handler has ended.
@@ -84,12 +93,11 @@ func (h *served) receive() {
 		h.exit.Err = err
 		h.parted = fmt.Errorf("%w: %w", errNoTeardown, err)
 	}
-	_ = h.stream.f.Close()
 	h.mu.Lock()
-	h.closing = true // what it started may hold the pipe open, so that writing does not fail
+	h.closing = true
 	h.mu.Unlock()
-	close(h.results)
 	close(h.ended)
+	h.out <- Result{Lane: h.lane, Ended: true}
 }
 
 // receiveResults returns nil after bye, a *SetupError after a failed teardown, io.EOF if the handler ended before, and
@@ -131,26 +139,13 @@ func (h *served) deliver(r protocol.Reply) error {
 	if !known {
 		return fmt.Errorf("the handler answered for file %d, which it did not have", r.ID)
 	}
-	result := Result{ID: r.ID, Seconds: r.Seconds}
+	result := Result{Lane: h.lane, ID: r.ID, Seconds: r.Seconds}
 	if r.Op == protocol.OpError {
 		result.Failure = &r.Failure
 	}
-	deliver(h.results, result, h.killed)
+	deliver(h.out, result, h.killed)
 	h.tearDownIfIdle()
 	return nil
-}
-
-// deliver passes a result on. After Kill that is only done where there is room, for nobody may receive any more.
-func deliver(results chan<- Result, r Result, killed <-chan struct{}) {
-	select {
-	case results <- r:
-		return
-	default:
-	}
-	select {
-	case results <- r:
-	case <-killed:
-	}
 }
 
 // tearDownIfIdle asks for teardown, once, when the handler is closing and nothing is in flight.
@@ -160,7 +155,7 @@ func (h *served) tearDownIfIdle() {
 	h.tearing = h.tearing || now
 	h.mu.Unlock()
 	if now {
-		_ = h.send(protocol.AppendTeardown) // fails only if it is dead, which is seen elsewhere
+		h.outbox.send(protocol.AppendTeardown)
 	}
 }
 
@@ -168,14 +163,6 @@ func (h *served) torn() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.tearing
-}
-
-func (h *served) send(appendTo func([]byte) []byte) error {
-	h.sending.Lock()
-	defer h.sending.Unlock()
-	h.buf = appendTo(h.buf[:0])
-	_, err := h.requests.Write(h.buf)
-	return err
 }
 
 func (h *served) Run(r Request) error {
@@ -194,13 +181,9 @@ func (h *served) Run(r Request) error {
 	}
 	h.inFlight[r.ID] = struct{}{}
 	h.mu.Unlock()
-	if err := h.send(func(b []byte) []byte { return protocol.AppendRun(b, run) }); err != nil {
-		return ErrEnded
-	}
+	h.outbox.send(func(b []byte) []byte { return protocol.AppendRun(b, run) })
 	return nil
 }
-
-func (h *served) Results() <-chan Result { return h.results }
 
 func (h *served) Close(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, h.Kill)

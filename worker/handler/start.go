@@ -38,7 +38,6 @@ func startServed(ctx context.Context, c Config, env []string) (Handler, error) {
 	}
 	if err != nil {
 		h.awaitEnd(err)
-		_ = h.stream.f.Close()
 		return nil, h.whyNotReady(ctx, err, p, stepsDone(steps), c.Spec.SetupCommands)
 	}
 	go h.receive()
@@ -84,6 +83,10 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 	if err != nil {
 		return nil, nil, err
 	}
+	prints, printsW, err := ps.fromChild()
+	if err != nil {
+		return nil, nil, err
+	}
 	steps, stepsW, err := ps.fromChild()
 	if err != nil {
 		return nil, nil, err
@@ -93,16 +96,19 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 		return nil, nil, err
 	}
 	defer null.Close()
-	l.files = []*os.File{null, c.Log, c.Log, requestsR, repliesW, c.Current, stepsW}
+	l.files = []*os.File{null, printsW, printsW, requestsR, repliesW, c.Current, stepsW}
 	if len(c.Spec.SetupCommands) == 0 {
 		l.files = l.files[:stepsFD]
 	}
 	h = &served{
+		lane:     c.Lane,
+		out:      c.Results,
 		requests: requests,
+		outbox:   newOutbox(),
 		stream:   &mortal{f: replies},
-		log:      c.Log,
-		logStart: sizeOf(c.Log),
-		results:  make(chan Result, ahead(c.Spec.Concurrency)),
+		prints:   prints,
+		said:     &tail{to: c.Log},
+		copied:   make(chan struct{}),
 		killed:   make(chan struct{}),
 		ended:    make(chan struct{}),
 		inFlight: map[uint64]struct{}{},
@@ -111,6 +117,8 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 	if h.child, err = startChild(ctx, l); err != nil {
 		return nil, nil, err
 	}
+	go h.copyPrints()
+	go h.outbox.run(requests)
 	go h.bury()
 	return h, steps, nil
 }
@@ -118,9 +126,7 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 // prepare has the handler set up the task. The error is a *SetupError if the handler tells of one, io.EOF if it ended
 // without a word, and any other if it broke the protocol.
 func (h *served) prepare(setup []byte) error {
-	if _, err := h.requests.Write(setup); err != nil {
-		return io.EOF // it closed its end
-	}
+	h.outbox.send(func(b []byte) []byte { return append(b, setup...) })
 	r, err := h.next()
 	switch {
 	case err != nil:

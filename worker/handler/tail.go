@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -25,32 +24,6 @@ func lastLines(text string) []string {
 	return lines[max(0, len(lines)-tailLines):]
 }
 
-// sizeOf is the length of a log before a process writes to it; 0 for what has none.
-func sizeOf(log *os.File) int64 {
-	info, err := log.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return 0
-	}
-	return info.Size()
-}
-
-// logTail reads the last lines that a log got since it was from bytes long. The log is open for writing only and may
-// have been renamed, so it is opened again by its descriptor.
-func logTail(log *os.File, from int64) []string {
-	if info, err := log.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", log.Fd()))
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	end := sizeOf(f)
-	text := make([]byte, min(max(0, end-from), tailBytes))
-	n, _ := f.ReadAt(text, end-int64(len(text)))
-	return lastLines(string(text[:n]))
-}
-
 // tail keeps the end of what is written to it and passes everything on.
 type tail struct {
 	to   io.Writer
@@ -67,3 +40,16 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 func (t *tail) lines() []string { return lastLines(string(t.kept)) }
+
+// copyUntilDeath copies what a process writes to a pipe, all of it, and returns when the process is dead.
+func copyUntilDeath(to io.Writer, from *os.File, dead <-chan struct{}) {
+	stream := &mortal{f: from}
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		_, _ = io.Copy(to, stream)
+	}()
+	<-dead
+	stream.died()
+	<-copied
+}
