@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tigerflow.dev/tigerflow/spool"
 )
 
-const benchFiles = 10_000
+const benchFiles = 20_000
 
 // BenchmarkWorker compares a worker with a bare loop that reads, writes and renames the same files in the same run, on
 // the disk of TMPDIR and in memory. ratio is the worker's files per second by the loop's, which syncs nothing.
@@ -28,16 +30,20 @@ func BenchmarkWorker(b *testing.B) {
 		}{{"builtin", spool.Handler{Builtin: "echo"}}, {"python", python}} {
 			for _, d := range []spool.Durability{spool.None, spool.Fsync} {
 				b.Run(fmt.Sprintf("%s/%s/%s", place, h.name, d), func(b *testing.B) {
-					var worker, loop time.Duration
+					var worker, loop, workerCPU, loopCPU time.Duration
 					for range b.N {
-						w, l := benchOnce(b, place, h.handler, d)
+						before := cpu(b)
+						w, l, middle := benchOnce(b, place, h.handler, d)
 						worker, loop = worker+w, loop+l
+						workerCPU, loopCPU = workerCPU+middle-before, loopCPU+cpu(b)-middle
 					}
 					total := float64(benchFiles * b.N)
 					b.ReportMetric(0, "ns/op")
 					b.ReportMetric(total/worker.Seconds(), "files/s")
 					b.ReportMetric(total/loop.Seconds(), "loop-files/s")
 					b.ReportMetric(loop.Seconds()/worker.Seconds(), "ratio")
+					b.ReportMetric(workerCPU.Seconds()*1e6/total, "cpu-µs/file")
+					b.ReportMetric(loopCPU.Seconds()*1e6/total, "loop-cpu-µs/file")
 				})
 			}
 		}
@@ -54,7 +60,7 @@ class Copy(LocalTask):
 `
 
 // benchOnce times a worker, from its first file to the last record, and then the loop.
-func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) (worker, loop time.Duration) {
+func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) (worker, loop, middle time.Duration) {
 	root, err := os.MkdirTemp(place, "tigerflow-bench-") //nolint:usetesting // in memory, or wherever TMPDIR is
 	must(b, err)
 	defer os.RemoveAll(root)
@@ -106,6 +112,7 @@ func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) 
 	drain()
 	must(b, <-ended)
 
+	middle = cpu(b)
 	start = time.Now()
 	for _, name := range names {
 		data, err := os.ReadFile(filepath.Join(in, string(name)))
@@ -114,5 +121,15 @@ func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) 
 		must(b, os.WriteFile(tmp, data, 0o666))
 		must(b, os.Rename(tmp, filepath.Join(raw, string(name))))
 	}
-	return worker, time.Since(start)
+	return worker, time.Since(start), middle
+}
+
+// cpu is the processor time of this process and of the children that it has reaped.
+func cpu(b *testing.B) (all time.Duration) {
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var usage unix.Rusage
+		must(b, unix.Getrusage(who, &usage))
+		all += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	return all
 }
