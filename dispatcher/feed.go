@@ -115,7 +115,11 @@ func (d *Dispatcher) batchSize(live int) int {
 	if d.pace == 0 {
 		return 1
 	}
-	n := min(batchMost, 4*d.size, int(batchTarget*float64(max(1, d.spec.Concurrency))/max(d.pace, 1e-6)))
+	rate := float64(d.spec.InHand()) / max(d.pace, 1e-6) // files a second of one worker
+	if limit := d.spec.RateLimit; limit != nil {
+		rate = min(rate, limit.Share())
+	}
+	n := min(batchMost, 4*d.size, int(batchTarget*rate))
 	d.size = max(1, n)
 	return max(1, min(n, len(d.ready)/(2*live)))
 }

@@ -64,6 +64,18 @@ func (d *Dispatcher) remember(f Failure) {
 	}
 }
 
+// Slow is the files in hand that take far longer than nearly all others did, as their workers say.
+func (s *Snapshot) Slow() (slow []spool.InHand) {
+	for _, w := range s.Workers {
+		for _, f := range w.InHand {
+			if f.Slow {
+				slow = append(slow, f)
+			}
+		}
+	}
+	return slow
+}
+
 // survey makes the Snapshot.
 func (d *Dispatcher) survey() *Snapshot {
 	s := &Snapshot{
@@ -81,7 +93,7 @@ func (d *Dispatcher) survey() *Snapshot {
 		}
 	}
 	slices.SortFunc(s.Workers, func(a, b WorkerState) int { return cmp.Compare(a.ID, b.ID) })
-	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*max(1, d.spec.Concurrency))))
+	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*d.spec.InHand())))
 	s.Pending = d.waiting + d.inBatches - s.Running
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
 	if err := cmp.Or(d.inputs.err, d.inputs.lookErr); err != nil {
@@ -100,6 +112,7 @@ func (d *Dispatcher) idle() bool {
 func (s *Snapshot) same(o *Snapshot) bool {
 	return s.counts() == o.counts() &&
 		slices.EqualFunc(s.Workers, o.Workers, func(a, b WorkerState) bool { return a.ID == b.ID }) &&
+		slices.EqualFunc(s.Slow(), o.Slow(), func(a, b spool.InHand) bool { return a.File == b.File }) &&
 		(s.Storage == o.Storage || s.Storage != nil && o.Storage != nil && *s.Storage == *o.Storage) &&
 		slices.Equal(s.Recent, o.Recent)
 }

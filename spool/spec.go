@@ -77,6 +77,15 @@ type RateLimit struct {
 	Workers  int      `json:"workers"` // the most that there may be: each keeps to its share
 }
 
+// Gap is the least time between two files that one worker begins, so that no span of Per has more than its share.
+func (r *RateLimit) Gap() time.Duration {
+	share := max(1, r.Requests/max(1, r.Workers))
+	return (time.Duration(r.Per) + time.Duration(share) - 1) / time.Duration(share)
+}
+
+// Share is how many files a second one worker may begin.
+func (r *RateLimit) Share() float64 { return 1 / r.Gap().Seconds() }
+
 // InHand is how many files a worker has in hand at most.
 func (s *Spec) InHand() int { return max(1, s.Concurrency) * max(1, s.Processes) }
 

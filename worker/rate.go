@@ -16,11 +16,10 @@ type pacer struct {
 // newPacer gives a worker its share of a Task's limit. The successor of another worker waits for one gap first, for its
 // predecessor may have begun a file right before it ended.
 func newPacer(limit *spool.RateLimit, id string, now time.Time) *pacer {
-	if limit == nil || limit.Requests <= 0 || limit.Per <= 0 {
+	if limit == nil {
 		return nil
 	}
-	share := max(1, limit.Requests/max(1, limit.Workers))
-	p := &pacer{gap: (time.Duration(limit.Per) + time.Duration(share) - 1) / time.Duration(share), next: now}
+	p := &pacer{gap: limit.Gap(), next: now}
 	if !strings.HasSuffix(id, ".r1") {
 		p.next = now.Add(p.gap)
 	}

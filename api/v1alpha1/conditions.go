@@ -73,6 +73,9 @@ const (
 const (
 	// ReasonFilesFailed: some files failed. Read their .err files, correct the cause, and retry them.
 	ReasonFilesFailed Reason = "FilesFailed"
+	// ReasonSlowFiles: files have been in hand for more than ten times as long as nearly all others took, and may hang. Look
+	// at what they do, or set spec.timeout to end them.
+	ReasonSlowFiles Reason = "SlowFiles"
 	// ReasonWorkersCrashing: workers end by themselves again and again and start with growing pauses. Read their logs.
 	ReasonWorkersCrashing Reason = "WorkersCrashing"
 	// ReasonExecutorUnavailable: workers can be neither started nor listed (Slurm does not answer, say). Those that run go

@@ -13,6 +13,7 @@ const (
 	DefaultInterpreter       = "python3"
 	DefaultCPUs              = 1
 	DefaultMaxWorkers        = 1
+	DefaultProcesses         = 1
 	DefaultWorkerIdleTimeout = 2 * time.Minute
 	DefaultDrainTarget       = 10 * time.Minute
 	DefaultAttempts          = 1
@@ -32,6 +33,19 @@ func (s *TaskSpec) FilesInHand() int32 {
 		return 1
 	}
 	return s.LocalAsync.Concurrency
+}
+
+// HandlerProcesses is how many handler processes one worker runs.
+func (s *TaskSpec) HandlerProcesses() int32 {
+	return orDefault(s.Processes, DefaultProcesses)
+}
+
+// WorkersWithinLimit is the most workers that the rate limit leaves work for: MaxWorkers without one.
+func (s *TaskSpec) WorkersWithinLimit() int32 {
+	if s.RateLimit == nil {
+		return s.MaxWorkers()
+	}
+	return min(s.MaxWorkers(), max(1, s.RateLimit.Requests))
 }
 
 // IsSuspended tells whether the author suspended the Task.

@@ -18,7 +18,7 @@ func accessors(task *v1alpha1.Task) map[string]any {
 		"DisplayName": task.DisplayName(), "FilesInHand": s.FilesInHand(), "IsSuspended": s.IsSuspended(),
 		"FileTimeout": s.FileTimeout(), "DrainGrace": s.DrainGrace(), "IdleBeforeComplete": idle, "Completes": completes,
 		"SyncsOutputs": s.SyncsOutputs(), "MinWorkers": s.MinWorkers(), "MaxWorkers": s.MaxWorkers(),
-		"MaxPending": s.MaxPending(), "WorkerIdleTimeout": s.WorkerIdleTimeout(), "DrainTarget": s.DrainTarget(),
+		"MaxPending": s.MaxPending(), "HandlerProcesses": s.HandlerProcesses(), "WorkersWithinLimit": s.WorkersWithinLimit(), "WorkerIdleTimeout": s.WorkerIdleTimeout(), "DrainTarget": s.DrainTarget(),
 		"Attempts": s.Attempts(), "Backoff": s.Backoff(), "CrashLimit": s.CrashLimit(), "CPUs": s.CPUs(), "GPUs": s.GPUs(),
 		"MemoryBytes": s.MemoryBytes(), "BridgeName": s.BridgeName(),
 	}
@@ -56,7 +56,7 @@ func TestSchemaAndGoHaveTheSameDefaults(t *testing.T) {
 
 func TestAccessorsReturnWhatIsSet(t *testing.T) {
 	task := asTask(t, patchedTask(t, `{taskName: Shout_it, type: Slurm, slurm: {time: 2h, bridge: della}, localAsync: {concurrency: 7},
-		suspend: true, timeout: 1h, drainTimeout: 5m, completeAfterIdle: 0s, durability: None,
+		suspend: true, timeout: 1h, processes: 4, rateLimit: {requests: 3, per: 1m}, drainTimeout: 5m, completeAfterIdle: 0s, durability: None,
 		scaling: {minWorkers: 2, maxWorkers: 9, maxPending: 4, workerIdleTimeout: 0s, drainTarget: 1m},
 		retry: {attempts: 5, backoff: 0s, crashLimit: 1}, resources: {cpus: 8, memory: 12Gi, gpus: 2},
 		handler: {builtin: null, python: {module: a.py, interpreter: /opt/python}}}`))
@@ -65,6 +65,7 @@ func TestAccessorsReturnWhatIsSet(t *testing.T) {
 		"DrainGrace": 5 * time.Minute, "IdleBeforeComplete": time.Duration(0), "Completes": true, "SyncsOutputs": false,
 		"MinWorkers": int32(2), "MaxWorkers": int32(9), "MaxPending": int32(4), "WorkerIdleTimeout": time.Duration(0),
 		"DrainTarget": time.Minute, "Attempts": int32(5), "Backoff": time.Duration(0), "CrashLimit": int32(1),
+		"HandlerProcesses": int32(4), "WorkersWithinLimit": int32(3),
 		"CPUs": int32(8), "GPUs": int32(2), "MemoryBytes": int64(12 << 30), "BridgeName": "della", "PythonInterpreter": "/opt/python",
 	}
 	got := accessors(task)
@@ -81,7 +82,7 @@ func TestAccessorsReturnWhatIsSet(t *testing.T) {
 func TestDefaultsOfATaskThatNobodyDefaulted(t *testing.T) {
 	task := &v1alpha1.Task{ObjectMeta: metav1.ObjectMeta{Name: "echo"}}
 	want := map[string]any{
-		"DisplayName": "echo", "FilesInHand": int32(1), "MaxWorkers": int32(1), "MaxPending": int32(1),
+		"DisplayName": "echo", "FilesInHand": int32(1), "MaxWorkers": int32(1), "MaxPending": int32(1), "HandlerProcesses": int32(1), "WorkersWithinLimit": int32(1),
 		"DrainGrace": time.Minute, "Backoff": 30 * time.Second, "Completes": false, "SyncsOutputs": true, "CPUs": int32(1),
 	}
 	got := accessors(task)

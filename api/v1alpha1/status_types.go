@@ -38,7 +38,7 @@ type TaskStatus struct {
 	// Reasons of Stalled: InputNotFound, InputNotReadable, OutputNotWritable, OutputInUse, InvalidDirectories,
 	// InvalidHandler, InvalidParams, HandlerNotFound, SetupFailed, StorageFull, StorageError, TooManyFailures,
 	// SpoolIncompatible.
-	// Reasons of Degraded: FilesFailed, WorkersCrashing, ExecutorUnavailable.
+	// Reasons of Degraded: FilesFailed, SlowFiles, WorkersCrashing, ExecutorUnavailable.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional
 	// +listType=map

@@ -181,7 +181,7 @@ func TestImmutability(t *testing.T) {
 		{"bridge removed", "type: Slurm, slurm: {time: 2h, bridge: della}", slurm, "spec.slurm.bridge: Forbidden: slurm.bridge" + mend},
 		{"bridge by its default", slurm, "type: Slurm, slurm: {time: 2h, bridge: default}", ""},
 		{"all else", slurm, `{type: Slurm, slurm: {time: 3h, partition: gpu}, handler: {builtin: null, command: ["true"]},
-			params: {a: 1}, container: {image: x.sif}, resources: {cpus: 2}, setupCommands: ["true"], scaling: {maxWorkers: 3},
+			params: {a: 1}, container: {image: x.sif}, resources: {cpus: 2}, setupCommands: ["true"], scaling: {maxWorkers: 3}, processes: 2, rateLimit: {requests: 9, per: 1s},
 			retry: {attempts: 2}, timeout: 1h, drainTimeout: 2m, completeAfterIdle: 0s, suspend: true, durability: None,
 			taskName: Other}`, ""},
 	}

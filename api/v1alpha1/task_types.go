@@ -128,6 +128,7 @@ type TaskSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.localAsync) == (self.type == 'LocalAsync')",fieldPath=".localAsync",message="localAsync is required when type is LocalAsync and must be left out otherwise"
 // +kubebuilder:validation:XValidation:rule="has(self.slurm) == (self.type == 'Slurm')",fieldPath=".slurm",message="slurm is required when type is Slurm and must be left out otherwise"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Local' || !has(self.scaling) || !has(self.scaling.maxWorkers) || self.scaling.maxWorkers == 1",fieldPath=".scaling.maxWorkers",message="a Task of type Local has one worker: leave out scaling.maxWorkers, or use type LocalAsync or Slurm for files in parallel"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Local' || !has(self.processes) || self.processes == 1",fieldPath=".processes",message="a Task of type Local has one file in hand: leave out processes, or use type LocalAsync or Slurm for files in parallel"
 type TaskTemplate struct {
 	// type is Local (one file at a time), LocalAsync (many files in flight in one worker; see localAsync) or Slurm
 	// (workers on compute nodes; see slurm). Immutable.
@@ -162,6 +163,20 @@ type TaskTemplate struct {
 	// resources are those of one worker.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
+
+	// processes is how many handler processes one worker runs side by side, each with a setup of its own and, for a
+	// LocalAsync Task, with localAsync.concurrency files in hand. It fills the CPUs of a worker with a handler that uses one.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
+	Processes int32 `json:"processes,omitempty"`
+
+	// rateLimit bounds how many files are begun in a time by all workers together: the limit of a service that the handler
+	// calls once for each file. Every worker keeps to its share, so fewer than maxWorkers do not reach the limit.
+	// Default: no limit. Example: {requests: 2000, per: 1m}
+	// +optional
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
 	// setupCommands are lines of shell run in order before the handler starts, in the shell that starts it; one that
 	// fails ends the worker.
@@ -205,6 +220,22 @@ type TaskTemplate struct {
 	// +optional
 	// +kubebuilder:default=Fsync
 	Durability Durability `json:"durability,omitempty"`
+}
+
+// RateLimit bounds how many files are begun in a time.
+type RateLimit struct {
+	// requests is how many files may be begun in each span of per. There are never more workers than this.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000000
+	Requests int32 `json:"requests,omitempty"`
+
+	// per is the span that requests counts in. At least 1s. Example: 1m
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(h|m|s)|[0-9]{1,6}ms)+$') && duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="must be a duration from 1s to 8760h, such as 1s, 1m or 24h"
+	Per metav1.Duration `json:"per,omitzero"`
 }
 
 // LocalAsync is what only a Task of type LocalAsync has.

@@ -52,7 +52,7 @@ func wantOf(t *v1alpha1.Task) flow.Want {
 	return flow.Want{
 		Ends: ends, IdleLimit: limit,
 		Need: fleet.Need{
-			Min: int(s.MinWorkers()), Max: int(s.MaxWorkers()), MaxPending: int(s.MaxPending()),
+			Min: int(min(s.MinWorkers(), s.WorkersWithinLimit())), Max: int(s.WorkersWithinLimit()), MaxPending: int(s.MaxPending()),
 			DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(),
 			Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
 			Suspended: s.IsSuspended(),

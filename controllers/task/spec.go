@@ -34,6 +34,14 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 			Attempts: int(s.Attempts()), Backoff: spool.Duration(s.Backoff()), CrashLimit: int(s.CrashLimit()),
 		},
 	}
+	if n := s.HandlerProcesses(); n > 1 {
+		spec.Processes = int(n)
+	}
+	if r := s.RateLimit; r != nil {
+		spec.RateLimit = &spool.RateLimit{
+			Requests: int(r.Requests), Per: spool.Duration(r.Per.Duration), Workers: int(s.WorkersWithinLimit()),
+		}
+	}
 	params, err := paramsOf(s)
 	if err != nil {
 		return spec, err

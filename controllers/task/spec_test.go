@@ -128,6 +128,11 @@ func TestRevision(t *testing.T) {
 		}, true},
 		{"envFile", func(s *v1alpha1.TaskSpec) { s.Container = &v1alpha1.Container{EnvFile: "x.env"} }, true},
 		{"resources", func(s *v1alpha1.TaskSpec) { s.Resources = memory("2Gi") }, true},
+		{"processes", func(s *v1alpha1.TaskSpec) { s.Processes = 2 }, true},
+		{"one process", func(s *v1alpha1.TaskSpec) { s.Processes = 1 }, false},
+		{"rateLimit", func(s *v1alpha1.TaskSpec) {
+			s.RateLimit = &v1alpha1.RateLimit{Requests: 5, Per: metav1.Duration{Duration: time.Hour}}
+		}, true},
 		{"concurrency", func(s *v1alpha1.TaskSpec) {
 			s.Type, s.LocalAsync = v1alpha1.TaskLocalAsync, &v1alpha1.LocalAsync{Concurrency: 8}
 		}, true},

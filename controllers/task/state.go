@@ -154,6 +154,10 @@ func (s *state) degraded() metav1.Condition {
 		return condition(yes, v1alpha1.ReasonExecutorUnavailable, "%s", printable(s.unavailable.Error()))
 	case s.fleet.Crashing != nil && s.fleet.Crashing.Failure != nil:
 		return condition(yes, v1alpha1.ReasonWorkersCrashing, "%s: %s", s.fleet.Crashing.Reason, oneLine(*s.fleet.Crashing.Failure))
+	case s.snapshot != nil && len(s.snapshot.Slow()) > 0:
+		slow := s.snapshot.Slow()
+		return condition(yes, v1alpha1.ReasonSlowFiles, "%s in hand for more than ten times as long as nearly all others took, %s for one: set spec.timeout to end such",
+			fileCount(int64(len(slow))), printable(string(slow[0].File)))
 	case s.snapshot != nil && s.snapshot.Failed > 0:
 		return condition(yes, v1alpha1.ReasonFilesFailed, "%s failed: the .err files in the output directory say why", fileCount(s.snapshot.Failed))
 	}
