@@ -108,15 +108,15 @@ func prepare(ctx context.Context, task instance, setup protocol.Setup) (protocol
 
 // runAll runs files until teardown is asked for, up to concurrency at once.
 func (s *session) runAll(ctx context.Context, task instance, concurrency int) error {
-	if concurrency == 1 {
-		return s.eachRun(func(r protocol.Run) error { return s.run(ctx, task, r) })
+	if concurrency == 1 { // all files share a slot: the next one's mark overwrites that of the last
+		return s.eachRun(func(r protocol.Run) error { return s.run(ctx, task, r, s.requests.More()) })
 	}
 	var runners sync.WaitGroup
 	queue := make(chan protocol.Run)
 	for range concurrency {
 		runners.Go(func() {
 			for r := range queue {
-				if err := s.run(ctx, task, r); err != nil {
+				if err := s.run(ctx, task, r, false); err != nil {
 					os.Exit(s.lost(err))
 				}
 			}
@@ -149,7 +149,8 @@ func (s *session) eachRun(f func(protocol.Run) error) error {
 	}
 }
 
-func (s *session) run(ctx context.Context, task instance, r protocol.Run) error {
+// run runs one file and answers for it. What is to overwrite its mark at once leaves the mark standing.
+func (s *session) run(ctx context.Context, task instance, r protocol.Run, overwritten bool) error {
 	// A full disk fails the file here, as it would fail user code: no file runs without its mark.
 	if err := protocol.WriteMark(s.blame, r.Slot, r.Mark); err != nil {
 		return s.reply(func(b []byte) []byte { return protocol.AppendError(b, r.ID, 0, *describe(err)) })
@@ -157,8 +158,9 @@ func (s *session) run(ctx context.Context, task instance, r protocol.Run) error 
 	start := time.Now()
 	failure := guard(func() error { return task.run(ctx, string(r.Input), string(r.Output)) })
 	seconds := time.Since(start).Seconds()
-	// A mark that stays does no harm: the worker knows of files that were answered.
-	_ = protocol.ClearMark(s.blame, r.Slot)
+	if !overwritten {
+		_ = protocol.ClearMark(s.blame, r.Slot) // a mark that stays does no harm: the worker knows of files that were answered
+	}
 	return s.reply(func(b []byte) []byte {
 		if failure != nil {
 			return protocol.AppendError(b, r.ID, seconds, *failure)

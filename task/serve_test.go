@@ -178,6 +178,33 @@ func TestServe(t *testing.T) {
 	p.expectExit(0)
 }
 
+// Between files that come together a slot is not cleared, but overwritten; behind the last one it is cleared.
+func TestServeLeavesTheMarkToTheNext(t *testing.T) {
+	task := newInstance[Echoing]()
+	e := task.pointer.(*Echoing)
+	e.gate, e.running = make(chan struct{}), new(atomic.Int32)
+	p := serveInMemory(t, task)
+	p.setup("", 1)
+	p.expect(protocol.OpReady)
+	out := spool.Name(filepath.Join(t.TempDir(), "out"))
+	both := protocol.AppendRun(nil, protocol.Run{ID: 1, Input: "/in/a", Output: out, Mark: "first"})
+	both = protocol.AppendRun(both, protocol.Run{ID: 2, Input: "/in/wait", Output: out, Mark: "second"})
+	go p.send(both)
+	p.expect(protocol.OpDone)
+	waitFor(t, func() bool { return e.running.Load() == 1 })
+	if marks := p.marks(); len(marks) != 1 || marks[0] != "second" {
+		t.Errorf("marks are %v, want that of the file in hand", marks)
+	}
+	close(e.gate)
+	p.expect(protocol.OpDone)
+	if marks := p.marks(); len(marks) != 0 {
+		t.Errorf("marks are left: %v", marks)
+	}
+	go p.send(protocol.AppendTeardown(nil))
+	p.expect(protocol.OpBye)
+	p.expectExit(0)
+}
+
 func TestServeConcurrently(t *testing.T) {
 	const concurrency, files = 3, 7
 	task := newInstance[Echoing]()
@@ -311,7 +338,7 @@ func TestServeWithoutRoomForBlame(t *testing.T) {
 	s := newSession(strings.NewReader(""), &replies, full)
 	ran := false
 	task := instance{run: func(context.Context, string, string) error { ran = true; return nil }}
-	if err := s.run(t.Context(), task, protocol.Run{ID: 1, Input: "/i", Output: "/o"}); err != nil {
+	if err := s.run(t.Context(), task, protocol.Run{ID: 1, Input: "/i", Output: "/o"}, false); err != nil {
 		t.Fatal(err)
 	}
 	if ran {

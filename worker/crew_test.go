@@ -69,7 +69,8 @@ func (c *crew) ends(want spool.ExitReason) *spool.Failure {
 		c.t.Fatalf("the worker does not end; log:\n%s", c.log)
 	}
 	if c.reason != want || c.err != nil {
-		c.t.Fatalf("the worker ended with %q, error %v; want %q", c.reason, c.err, want)
+		exit, _ := c.spool.ReadExit(c.id)
+		c.t.Fatalf("the worker ended with %q, error %v, %+v; want %q", c.reason, c.err, exit.Failure, want)
 	}
 	exit, err := c.spool.ReadExit(c.id)
 	must(c.t, err)

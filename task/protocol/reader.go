@@ -9,15 +9,22 @@ import (
 )
 
 // Reader splits a stream into messages.
-type Reader struct{ lines *bufio.Scanner }
-
-// NewReader reads messages from r.
-func NewReader(r io.Reader) *Reader {
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 16<<10), MaxLine)
-	s.Split(completeLine)
-	return &Reader{lines: s}
+type Reader struct {
+	lines *bufio.Scanner
+	more  bool
 }
+
+// NewReader reads messages.
+func NewReader(from io.Reader) *Reader {
+	s := bufio.NewScanner(from)
+	s.Buffer(make([]byte, 16<<10), MaxLine)
+	r := &Reader{lines: s}
+	s.Split(r.completeLine)
+	return r
+}
+
+// More reports whether the message after the last one has been read already, so that Next will not wait.
+func (r *Reader) More() bool { return r.more }
 
 // Next returns the next message without its newline, valid until the call after it. io.EOF ends the stream; bytes
 // before it without a newline are no message, their writer died over them.
@@ -35,8 +42,9 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-func completeLine(data []byte, _ bool) (advance int, token []byte, err error) {
+func (r *Reader) completeLine(data []byte, _ bool) (advance int, token []byte, err error) {
 	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		r.more = bytes.IndexByte(data[i+1:], '\n') >= 0
 		return i + 1, data[:i], nil
 	}
 	return 0, nil, nil

@@ -15,6 +15,7 @@ import (
 // served is a handler process that speaks the protocol.
 type served struct {
 	lane     int
+	width    int // files at once
 	out      chan<- Result
 	child    *child
 	requests *os.File
@@ -29,6 +30,7 @@ type served struct {
 	killOnce sync.Once
 	ended    chan struct{} // closed right before the end is told
 
+	pace     float64 // seconds per file, smoothed; the receiver's
 	mu       sync.Mutex
 	inFlight map[uint64]struct{}
 	closing  bool // no more runs
@@ -100,6 +102,23 @@ func (h *served) receive() {
 	h.out <- Result{Lane: h.lane, Ended: true}
 }
 
+// gatherFor is how long replies are left to gather while the handler has work for twice as long: to be woken for each of
+// many quick files costs more than to deal with it. No system timer is much finer.
+const gatherFor = time.Millisecond
+
+// gathering reads replies, many at a time where that keeps nobody waiting.
+type gathering struct{ h *served }
+
+func (g gathering) Read(p []byte) (int, error) {
+	g.h.mu.Lock()
+	waiting := len(g.h.inFlight) - 1
+	g.h.mu.Unlock()
+	if float64(waiting)/float64(g.h.width)*g.h.pace >= 2*gatherFor.Seconds() {
+		<-time.After(gatherFor)
+	}
+	return g.h.stream.Read(p)
+}
+
 // receiveResults returns nil after bye, a *SetupError after a failed teardown, io.EOF if the handler ended before, and
 // any other error if it broke the protocol.
 func (h *served) receiveResults() error {
@@ -136,6 +155,7 @@ func (h *served) deliver(r protocol.Reply) error {
 	_, known := h.inFlight[r.ID]
 	delete(h.inFlight, r.ID)
 	h.mu.Unlock()
+	h.pace += (r.Seconds - h.pace) / 8
 	if !known {
 		return fmt.Errorf("the handler answered for file %d, which it did not have", r.ID)
 	}

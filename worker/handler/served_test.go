@@ -61,9 +61,7 @@ func TestServedEnvironmentAndLog(t *testing.T) {
 	if got := f.result(h); got.Failure != nil {
 		t.Errorf("printing failed: %+v", got.Failure)
 	}
-	if log := f.read("log"); log != "{\"op\":\"done\",\"id\":99}\n" {
-		t.Errorf("the log is %q", log)
-	}
+	f.waitFor("the print in the log", func() bool { return f.read("log") == "{\"op\":\"done\",\"id\":99}\n" })
 }
 
 func TestServedSetupFails(t *testing.T) {

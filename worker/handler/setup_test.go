@@ -32,9 +32,7 @@ func TestSetupCommands(t *testing.T) {
 	} {
 		f.expectDone(h, f.run(h, "env "+name), want)
 	}
-	if log := f.read("log"); log != "prints go to the log\n" {
-		t.Errorf("the log is %q", log)
-	}
+	f.waitFor("the print in the log", func() bool { return f.read("log") == "prints go to the log\n" })
 	if err := f.close(h); err != nil {
 		t.Error(err)
 	}

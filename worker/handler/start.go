@@ -102,6 +102,7 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 	}
 	h = &served{
 		lane:     c.Lane,
+		width:    max(1, c.Spec.Concurrency),
 		out:      c.Results,
 		requests: requests,
 		outbox:   newOutbox(),
@@ -113,7 +114,7 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 		ended:    make(chan struct{}),
 		inFlight: map[uint64]struct{}{},
 	}
-	h.replies = protocol.NewReader(h.stream)
+	h.replies = protocol.NewReader(gathering{h})
 	if h.child, err = startChild(ctx, l); err != nil {
 		return nil, nil, err
 	}

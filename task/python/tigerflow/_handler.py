@@ -5,6 +5,7 @@ import faulthandler
 import os
 import signal
 import sys
+from itertools import zip_longest
 from time import perf_counter
 
 from tigerflow import _load, tasks
@@ -123,25 +124,26 @@ def run_in_order(task, context, reader):
     protocol.narrate("ready")
     protocol.send(op="ready")
     while True:
-        for request in reader.read():
+        requests = reader.read()
+        for request, next in zip_longest(requests, requests[1:]):
             if request["op"] == "run":
-                run_file(task, context, request)
+                run_file(task, context, request, next)
             elif request["op"] == "teardown":
                 return tear_down(task, context)
             else:
                 raise protocol.BadRequest(f"unknown op {request['op']!r}")
 
 
-def run_file(task, context, request):
-    """Runs user code on one file and answers the request, whatever user code raises."""
+def run_file(task, context, request, next):
+    """Runs user code on one file and answers the request, whatever user code raises. ``next`` is what comes then, if known."""
     started = perf_counter()
     try:
         protocol.begin(request)
         task.run(context, protocol.path(request["input"]), protocol.path(request["output"]))
     except BaseException as error:
-        protocol.end(request, started, error)
+        protocol.end(request, started, error, next)
     else:
-        protocol.end(request, started)
+        protocol.end(request, started, next=next)
 
 
 def tear_down(task, context):

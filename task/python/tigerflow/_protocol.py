@@ -42,7 +42,18 @@ class Reader:
             os._exit(1)  # the worker is gone: nothing may be written in its name any more
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
-        return [decode(line) for line in lines]
+        return decode_all(lines)
+
+
+def decode_all(lines):
+    """Returns the requests in lines. Quick files come many at a time: one call for all of them is half the work."""
+    try:
+        requests = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(requests) == len(lines) and all(type(r) is dict and "op" in r for r in requests):
+            return requests
+    except (ValueError, RecursionError):
+        pass
+    return [decode(line) for line in lines]  # finds the one that is none
 
 
 def decode(line):
@@ -72,15 +83,19 @@ def begin(request):
         narrate("begin", input=request["input"])
 
 
-def end(request, started, error=None):
-    """Frees the slot and answers a run request: done, or what user code raised. ``started`` is by perf_counter."""
+def end(request, started, error=None, next=None):
+    """Frees the slot and answers a run request: done, or what user code raised. ``started`` is by perf_counter.
+
+    The slot is left as it is for the next request, if that one begins now and marks the same slot.
+    """
     seconds = perf_counter() - started
     if _forked:
         end_child(error)
-    try:
-        os.pwrite(BLAME, FREE_SLOT, request["slot"] * SLOT_SIZE)
-    except OSError:
-        pass  # the slot's next file overwrites the mark, and a failing disk is for the worker to find
+    if next is None or next.get("slot") != request["slot"]:
+        try:
+            os.pwrite(BLAME, FREE_SLOT, request["slot"] * SLOT_SIZE)
+        except OSError:
+            pass  # the slot's next file overwrites the mark, and a failing disk is for the worker to find
     if _narrating:
         narrate("end", input=request["input"], ok=error is None)
     if error is None:
