@@ -35,12 +35,23 @@ func (w *Worker) NewTemp(ext string) (string, error) {
 	}
 }
 
-// Inspect looks at what user code left of a temporary. A failure is user code's doing; an error is the storage's.
-func (w *Worker) Inspect(tmp string) (fs.FileInfo, *Failure, error) {
+// Inspection is a look at what user code left in tmp. It serves for all files that user code has returned from by the
+// time of the first look: the folder is listed once for all of them, and only if one is empty.
+type Inspection struct {
+	w      *Worker
+	listed bool
+	names  []string
+}
+
+// Inspection begins a look.
+func (w *Worker) Inspection() *Inspection { return &Inspection{w: w} }
+
+// Look looks at what user code left of a temporary. A failure is user code's doing; an error is the storage's.
+func (i *Inspection) Look(tmp string) (fs.FileInfo, *Failure, error) {
 	info, err := os.Lstat(tmp)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if w.Fenced() {
+		if i.w.Fenced() {
 			return nil, nil, err
 		}
 		return nil, &Failure{Type: FailureOutputRemoved, Message: "user code removed output_file"}, nil
@@ -51,11 +62,13 @@ func (w *Worker) Inspect(tmp string) (fs.FileInfo, *Failure, error) {
 	case info.Size() > 0:
 		return info, nil, nil
 	}
-	beside, err := w.beside(tmp)
-	if err != nil {
-		return nil, nil, err
+	if !i.listed {
+		if i.names, err = listNames(i.w.spool.tmpDir(i.w.id)); err != nil {
+			return nil, nil, err
+		}
+		i.listed = true
 	}
-	if len(beside) > 0 {
+	if beside := beside(i.names, tmp); len(beside) > 0 {
 		return nil, &Failure{
 			Type:    FailureOutputElsewhere,
 			Message: fmt.Sprintf("user code wrote %s instead of output_file: write to the path that run was given, with just that name", beside[0]),
@@ -64,18 +77,16 @@ func (w *Worker) Inspect(tmp string) (fs.FileInfo, *Failure, error) {
 	return info, nil, nil
 }
 
-// beside lists what user code made next to a temporary, as numpy.save adds ".npy" to a name.
-func (w *Worker) beside(tmp string) ([]string, error) {
-	names, err := listNames(w.spool.tmpDir(w.id))
+// beside picks what user code made next to a temporary, as numpy.save adds ".npy" to a name.
+func beside(names []string, tmp string) (found []string) {
 	base := filepath.Base(tmp)
 	stem := base[:len(TempPrefix)+16]
-	var found []string
 	for _, n := range names {
 		if n != base && strings.HasPrefix(n, stem) {
 			found = append(found, n)
 		}
 	}
-	return found, err
+	return found
 }
 
 // Publish gives the temporary its final name in the output folder unless that exists already; it reports whether this
@@ -99,8 +110,8 @@ func (w *Worker) Publish(tmp, output string, info fs.FileInfo) (bool, error) {
 
 // Discard removes a temporary and what lies beside it.
 func (w *Worker) Discard(tmp string) error {
-	beside, err := w.beside(tmp)
-	for _, n := range beside {
+	names, err := listNames(w.spool.tmpDir(w.id))
+	for _, n := range beside(names, tmp) {
 		err = errors.Join(err, removeAll(filepath.Join(filepath.Dir(tmp), n)))
 	}
 	return errors.Join(err, removeAll(tmp))

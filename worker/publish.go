@@ -31,7 +31,8 @@ func (r *recorder) publishGroup() error {
 	if len(r.group) == 0 {
 		return nil
 	}
-	if err := r.each(r.inspect); err != nil {
+	look := r.w.Inspection()
+	if err := r.each(func(p *pending) error { return r.inspect(p, look) }); err != nil {
 		return err
 	}
 	if r.spec.Durability == spool.Fsync {
@@ -89,8 +90,8 @@ func (r *recorder) each(fn func(*pending) error) error {
 }
 
 // inspect looks at what user code left.
-func (r *recorder) inspect(p *pending) error {
-	info, failure, err := r.w.Inspect(p.file.tmp)
+func (r *recorder) inspect(p *pending, look *spool.Inspection) error {
+	info, failure, err := look.Look(p.file.tmp)
 	if failure != nil {
 		r.lose(p, failedEvent(p.file, p.seconds, failure))
 	}
