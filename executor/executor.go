@@ -75,6 +75,7 @@ type Spec struct {
 	Log          string        // the file to which the worker's stdout and stderr are appended: absolute
 	Resources    Resources     // what to reserve where a backend reserves; local processes share the machine
 	DrainTimeout time.Duration // from asking to drain until killing; 0 kills at once
+	WallTime     time.Duration // after which a backend that limits workers ends it; 0 is never. Args tell the worker of it
 }
 
 // Resources is what one worker needs. Zero leaves it to the backend.
@@ -100,6 +101,9 @@ func (s Spec) Validate() error {
 	}
 	if s.DrainTimeout < 0 {
 		return fmt.Errorf("drainTimeout %s: want 0 or more", s.DrainTimeout)
+	}
+	if s.WallTime < 0 {
+		return fmt.Errorf("wallTime %s: want 0 or more", s.WallTime)
 	}
 	return nil
 }

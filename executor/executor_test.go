@@ -129,6 +129,7 @@ func TestSpecValidate(t *testing.T) {
 		{"relative spool", func(s *Spec) { s.Spool = "spool" }, "spool folder"},
 		{"no log", func(s *Spec) { s.Log = "" }, "log file"},
 		{"NUL", func(s *Spec) { s.Args = []string{"a\x00b"} }, "NUL"},
+		{"negative wall time", func(s *Spec) { s.WallTime = -time.Second }, "wallTime"},
 		{"negative grace", func(s *Spec) { s.DrainTimeout = -time.Second }, "drainTimeout"},
 	}
 	for _, tt := range tests {

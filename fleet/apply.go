@@ -136,9 +136,12 @@ func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]exec
 		if index >= need.Min && need.IdleTimeout > 0 {
 			args = append(args, "--idle-timeout", need.IdleTimeout.String())
 		}
+		if need.WallTime > 0 {
+			args = append(args, "--wall-time", need.WallTime.String())
+		}
 		specs = append(specs, executor.Spec{
 			ID: id, Spool: f.spool.Path(), Args: args, Log: f.spool.LogPath(id.String()),
-			Resources: need.Resources, DrainTimeout: need.DrainTimeout,
+			Resources: need.Resources, DrainTimeout: need.DrainTimeout, WallTime: need.WallTime,
 		})
 	}
 	return specs, nil

@@ -21,6 +21,7 @@ type Need struct {
 	DrainTarget          time.Duration // in which the backlog should be done
 	IdleTimeout          time.Duration // after which a worker beyond Min leaves
 	DrainTimeout         time.Duration
+	WallTime             time.Duration // of one worker; 0 is no limit
 	Resources            executor.Resources
 	Suspended            bool // drain to none
 }

@@ -49,11 +49,15 @@ func asStall(err error) (*stall, bool) {
 func wantOf(t *v1alpha1.Task) flow.Want {
 	s := &t.Spec
 	limit, ends := s.IdleBeforeComplete()
+	var wallTime time.Duration
+	if s.Slurm != nil {
+		wallTime = s.Slurm.Time.Duration
+	}
 	return flow.Want{
 		Ends: ends, IdleLimit: limit,
 		Need: fleet.Need{
 			Min: int(min(s.MinWorkers(), s.WorkersWithinLimit())), Max: int(s.WorkersWithinLimit()), MaxPending: int(s.MaxPending()),
-			DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(),
+			DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(), WallTime: wallTime,
 			Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
 			Suspended: s.IsSuspended(),
 		},
