@@ -62,7 +62,7 @@ func (st *story) journal(w *Worker, e Event) {
 func (st *story) publish(w *Worker, stem string) {
 	st.t.Helper()
 	tmp := newTemp(st.t, w)
-	info, _, err := w.Inspection().Look(tmp)
+	info, _, err := w.Inspect(tmp)
 	must(st.t, err)
 	if published, err := w.Publish(tmp, outputOf(st.s, stem), info); err != nil || !published {
 		st.t.Fatalf("publishing %s: %t, %v", stem, published, err)

@@ -153,7 +153,7 @@ func workAll(s *Spool, w *Worker) error {
 			if err != nil {
 				return err
 			}
-			info, _, err := w.Inspection().Look(tmp)
+			info, _, err := w.Inspect(tmp)
 			if err != nil {
 				return err
 			}

@@ -46,6 +46,9 @@ type Inspection struct {
 // Inspection begins a look.
 func (w *Worker) Inspection() *Inspection { return &Inspection{w: w} }
 
+// Inspect is a look at one file.
+func (w *Worker) Inspect(tmp string) (fs.FileInfo, *Failure, error) { return w.Inspection().Look(tmp) }
+
 // Look looks at what user code left of a temporary. A failure is user code's doing; an error is the storage's.
 func (i *Inspection) Look(tmp string) (fs.FileInfo, *Failure, error) {
 	info, err := os.Lstat(tmp)

@@ -30,7 +30,7 @@ func TestCommit(t *testing.T) {
 			for i, want := range []string{"first", "second"} {
 				tmp := newTemp(t, w)
 				write(t, tmp, want)
-				info, failure, err := w.Inspection().Look(tmp)
+				info, failure, err := w.Inspect(tmp)
 				if err != nil || failure != nil {
 					t.Fatalf("inspecting: %+v, %v", failure, err)
 				}
@@ -53,7 +53,7 @@ func TestPublishNameTooLong(t *testing.T) {
 		s := newSpool(t)
 		w := bear(t, s, "w.0.r1")
 		tmp := newTemp(t, w)
-		info, _, err := w.Inspection().Look(tmp)
+		info, _, err := w.Inspect(tmp)
 		must(t, err)
 		published, err := w.Publish(tmp, outputOf(s, strings.Repeat("n", 252)), info)
 		if published || !errors.Is(err, syscall.ENAMETOOLONG) || IsStorage(err) {
@@ -71,7 +71,7 @@ func TestPublishLargeOutput(t *testing.T) {
 	must(t, err)
 	_, err = f.WriteAt([]byte("end"), size-3)
 	must(t, errors.Join(err, f.Close()))
-	info, failure, err := w.Inspection().Look(tmp)
+	info, failure, err := w.Inspect(tmp)
 	if err != nil || failure != nil || info.Size() != size {
 		t.Fatalf("inspecting: %+v, %v", failure, err)
 	}
@@ -111,7 +111,7 @@ func TestInspect(t *testing.T) {
 			other := newTemp(t, w) // of another file in hand at the same time
 			tmp := newTemp(t, w)
 			must(t, c.user(tmp))
-			info, failure, err := w.Inspection().Look(tmp)
+			info, failure, err := w.Inspect(tmp)
 			must(t, err)
 			got, message := "", ""
 			if failure != nil {
@@ -125,7 +125,7 @@ func TestInspect(t *testing.T) {
 			if err != nil || len(left) > 0 {
 				t.Fatalf("after Discard there is %q, %v", left, err)
 			}
-			if info, failure, err := w.Inspection().Look(other); info == nil || failure != nil || err != nil {
+			if info, failure, err := w.Inspect(other); info == nil || failure != nil || err != nil {
 				t.Fatalf("the other temporary suffered: %v, %v", failure, err)
 			}
 		})
@@ -158,7 +158,7 @@ func TestOutputsBelongToTheFolder(t *testing.T) {
 		s := newSpoolIn(t, root)
 		w := bear(t, s, "w.0.r1")
 		tmp := newTemp(t, w)
-		info, _, err := w.Inspection().Look(tmp)
+		info, _, err := w.Inspect(tmp)
 		must(t, err)
 		_, err = w.Publish(tmp, outputOf(s, "a"), info)
 		must(t, err)
@@ -200,7 +200,7 @@ func TestNewTempInFencedFolder(t *testing.T) {
 	must(t, err)
 	_, err = w.NewTemp(".out")
 	wantIs(t, err, fs.ErrNotExist)
-	_, failure, err := w.Inspection().Look(tmp)
+	_, failure, err := w.Inspect(tmp)
 	wantIs(t, err, fs.ErrNotExist)
 	if failure != nil {
 		t.Fatalf("user code is blamed for the fence: %+v", failure)

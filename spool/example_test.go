@@ -94,7 +94,7 @@ func work(s *spool.Spool, id string) {
 	tmp, err := w.NewTemp(s.Spec().OutputExt)
 	check(err)
 	check(os.WriteFile(tmp, []byte("A.TXT!"), 0o666)) // user code
-	info, failure, err := w.Inspection().Look(tmp)
+	info, failure, err := w.Inspect(tmp)
 	check(err)
 	if failure == nil {
 		_, err = w.Publish(tmp, filepath.Join(string(s.Spec().OutputDir), "a.out"), info)
