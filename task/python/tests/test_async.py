@@ -1,6 +1,8 @@
 """LocalAsyncTask: many files in flight in one event loop, and never more than asked for."""
 
-from harness import HandlerTest
+import json
+
+from harness import HandlerTest, request
 
 HEAD = """
 import asyncio
@@ -193,3 +195,68 @@ class A(LocalAsyncTask):
         process = "p = await asyncio.create_subprocess_exec('true'); assert await p.wait() == 0"
         self.assertEqual(self.run_file(handler, "1", f"{thread}; {process}")[0]["op"], "done")
         self.assertEqual(handler.log(), "thread\n")
+
+
+MANY = HEAD + """
+class Many(LocalAsyncTask):
+    in_flight = most = runs = 0
+
+    @staticmethod
+    async def setup(context):
+        context.full = asyncio.Event()
+
+    @classmethod
+    async def run(cls, context, input_file, output_file):
+        cls.in_flight += 1
+        cls.runs += 1
+        cls.most = max(cls.most, cls.in_flight)
+        if cls.in_flight == 100:
+            context.full.set()
+        await context.full.wait()
+        for _ in range(cls.runs % 5):
+            await asyncio.sleep(0)
+        cls.in_flight -= 1
+
+    @classmethod
+    async def teardown(cls, context):
+        print(cls.runs, cls.most, cls.in_flight)
+"""
+
+BLOCKING = HEAD + """
+import time
+
+class Blocking(LocalAsyncTask):
+    @staticmethod
+    async def run(context, input_file, output_file):
+        while "has been blocked" not in open("handler.log").read():
+            time.sleep(0.05)
+"""
+
+
+class ManyTest(HandlerTest):
+    def test_ten_thousand_files(self):
+        files, limit = 10_000, 100
+        handler = self.ready(self.module(MANY), concurrency=limit)
+        source, target = self.files("same")
+        lines = [json.dumps(request(n, source, target, n % limit)).encode() + b"\n" for n in range(files)]
+        ids = set()
+        for first in range(0, files, 200):
+            handler.send_raw(b"".join(lines[first : first + 200]))
+            # Only as many as their answers fit in the pipe.
+            ids.update(handler.reply()["id"] for _ in range(200))
+        self.assertEqual(ids, set(range(files)))
+        self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
+        runs, most, left = map(int, handler.log().split())
+        self.assertEqual((runs, left), (files, 0))
+        self.assertEqual(most, limit)
+
+
+class BlockedLoopTest(HandlerTest):
+    def test_a_blocked_loop_is_told(self):
+        module = self.module(BLOCKING)
+        handler = self.ready(module)
+        reply, _ = self.run_file(handler, "1")
+        self.assertEqual(reply["op"], "done", reply)
+        told = rf"WARNING  \| The event loop has been blocked for \d+\.\d s by run, {module}:1[12]: no other file makes"
+        self.assertRegex(handler.log(), told)
+        self.wait_for_log(handler, "The event loop was blocked for")

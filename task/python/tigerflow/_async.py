@@ -1,10 +1,12 @@
 """The loop of a LocalAsyncTask: up to ``concurrency`` files in flight in one event loop."""
 
 import asyncio
+import sys
 from collections import deque
 from time import perf_counter
 
 from tigerflow import _protocol as protocol
+from tigerflow._watch import Watch
 from tigerflow.utils import SetupContext
 
 
@@ -24,6 +26,7 @@ class _Loop:
         self._waiting = deque()
         self._running = set()  # the event loop itself holds tasks by weak references only
         self._ended = None
+        self._watch = None
 
     async def serve(self):
         protocol.narrate("setup")
@@ -37,6 +40,7 @@ class _Loop:
         protocol.send(op="ready")
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
+        self._watch = Watch(loop, lambda: bool(self._running), _file_of(self._task))
         loop.add_reader(protocol.REQUESTS, self._read)
         await self._ended
         protocol.narrate("teardown")
@@ -65,6 +69,7 @@ class _Loop:
     def _start(self):
         while self._free and self._waiting:
             self._free -= 1
+            self._watch.wake()
             run = asyncio.get_running_loop().create_task(self._run(self._waiting.popleft()))
             self._running.add(run)
             run.add_done_callback(self._finished)
@@ -91,3 +96,8 @@ class _Loop:
 async def _settle(result):
     if hasattr(result, "__await__"):
         await result
+
+
+def _file_of(task):
+    cls = task if isinstance(task, type) else type(task)
+    return getattr(sys.modules.get(cls.__module__), "__file__", None)
