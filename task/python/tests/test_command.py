@@ -192,6 +192,14 @@ class SpecificationTest(ProgramTest):
         # It stays in the environment, and out of the specification.
         self.assertEqual(self.spec(module, *DIRECTORIES, MY_KEY="secret")["params"], {})
 
+    def test_lazy_imports_stay_lazy(self):
+        # None of these is installed where the tests run: the stand-ins are not on the path.
+        for name in ("transcribe", "embed", "ingest"):
+            self.assertEqual(python(GUIDE / f"{name}.py", "--help").returncode, 0)
+        done = python("-X", "importtime", GUIDE / "hello.py", "--help")
+        loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+        self.assertFalse(loaded & {"asyncio", "typer", "tigerflow._typer", "tigerflow._handler", "inspect", "socket"})
+
     def test_reserved_names(self):
         for kind, run, name, reserved in (
             ("LocalTask", "def", "input_dir", True),

@@ -190,3 +190,52 @@ except ZeroDivisionError:
             ],
         )
         self.assertEqual(lines[-1], "ZeroDivisionError: division by zero")
+
+    def test_calls_of_loguru(self):
+        code = """
+import asyncio, sys
+from tigerflow.logconfig import logger
+seen = []
+number = logger.add(seen.append, level="WARNING")
+logger.add("own.log", level="DEBUG")
+@logger.catch
+def fails():
+    raise ValueError("caught")
+fails()
+@logger.catch(reraise=True, message="again")
+async def fails_too():
+    raise KeyError("raised")
+try:
+    asyncio.run(fails_too())
+except KeyError as error:
+    logger.opt(exception=error, colors=True).info("by {}", "opt")
+with logger.catch(ZeroDivisionError):
+    1 / 0
+with logger.contextualize(task=1):
+    logger.bind(file="x").debug("debug")
+logger.level("AUDIT", no=35, color="<red>")
+logger.log("AUDIT", "audited")
+logger.log(40, "numbered")
+logger.remove(number)
+logger.error("not seen")
+try:
+    logger.remove(99)
+except ValueError as error:
+    logger.error(error)
+logger.remove()
+logger.error("nowhere")
+print(len(seen), *(line.splitlines()[0].split(" | ", 1)[1] for line in seen), sep=";")
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            done = python("-c", code, cwd=folder)
+            own = Path(folder, "own.log").read_text()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        caught = "ERROR    | An error has been caught"
+        want = f"5;{caught};ERROR    | again;{caught};AUDIT    | audited;Level 40 | numbered\n"
+        self.assertEqual(done.stdout, want)
+        self.assertIn("INFO     | by opt\nTraceback (most recent call last):", done.stderr)
+        self.assertIn("ValueError: caught\n", done.stderr)
+        self.assertIn("DEBUG    | debug\n", own)
+        self.assertNotIn("debug", done.stderr)
+        self.assertIn("ERROR    | There is no existing handler with id 99\n", own)
+        self.assertNotIn("nowhere", own + done.stderr)

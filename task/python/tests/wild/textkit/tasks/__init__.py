@@ -1,0 +1,3 @@
+from ._base import PackageTask
+
+__all__ = ["PackageTask"]
