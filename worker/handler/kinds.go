@@ -8,13 +8,18 @@ import (
 	"tigerflow.dev/tigerflow/task/protocol"
 )
 
+// pythonStart runs the handler of the package on PYTHONPATH. With -m Python would look in the working directory first,
+// where the author may have a tigerflow.py; what comes first in sys.path is put back for the author's own imports.
+const pythonStart = "import sys; first = [] if getattr(sys.flags, 'safe_path', False) else [sys.path.pop(0)]; " +
+	"from tigerflow import _handler; sys.path[:0] = first; _handler.start()"
+
 // served is the program that serves the Spec's task.
 func (c Config) served() (program, error) {
 	p := program{vars: []string{protocol.EnvHandler + "=1"}}
 	switch h := c.Spec.Handler; {
 	case h.Python != nil:
 		interpreter := cmp.Or(h.Python.Interpreter, "python3")
-		p.argv = []string{interpreter, "-m", "tigerflow._handler", h.Python.Module}
+		p.argv = []string{interpreter, "-c", pythonStart, h.Python.Module}
 		p.pythonPath = c.PythonPath
 		p.what = fmt.Sprintf("interpreter %q", interpreter)
 		p.mend = "install it, load it in setupCommands, or name another under handler.python.interpreter"

@@ -176,3 +176,21 @@ func TestDocumentedHandler(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The author's files may have the name of our package: ours is what task modules import, and the log says so.
+func TestPythonWithATigerflowOfTheAuthors(t *testing.T) {
+	t.Setenv("PYTHONPATH", "")
+	f := setUpPython(t, greetModule)
+	own := filepath.Join(f.dir, "tigerflow.py")
+	if err := os.WriteFile(own, []byte("raise SystemExit('not this one')\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := f.start()
+	f.expectDone(h, f.run(h, "you"), "Hello, you! "+f.config.PythonPath)
+	if err := f.close(h); err != nil {
+		t.Error(err)
+	}
+	if log := f.read("log"); !strings.Contains(log, own+" is not what modules import as tigerflow") {
+		t.Errorf("the log says nothing of %s:\n%s", own, log)
+	}
+}

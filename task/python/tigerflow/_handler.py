@@ -8,6 +8,7 @@ import sys
 from itertools import zip_longest
 from time import perf_counter
 
+import tigerflow
 from tigerflow import _load, tasks
 from tigerflow import _protocol as protocol
 from tigerflow.utils import SetupContext
@@ -80,6 +81,7 @@ def serve(module):
     stage = "load"
     try:
         cls = _load.load(module)
+        tell_of_namesakes(module)
         task = _load.bind(cls)
         stage = "params"
         context = make_context(cls, setup.get("params"))
@@ -91,6 +93,17 @@ def serve(module):
     from tigerflow import _async  # asyncio is slow to import
 
     return _async.serve(task, context, reader, setup.get("concurrency", 1))
+
+
+def tell_of_namesakes(module):
+    """Says which of the author's files have the name of this package and are therefore not imported."""
+    for folder in dict.fromkeys([os.path.dirname(os.path.abspath(_load.split(module)[0])), os.getcwd()]):
+        for name in ("tigerflow.py", "tigerflow/__init__.py"):
+            path = os.path.join(folder, name)
+            if os.path.exists(path) and os.path.realpath(path) != os.path.realpath(tigerflow.__file__):
+                from tigerflow.logconfig import logger
+
+                logger.warning("{} is not what modules import as tigerflow: give it another name", path)
 
 
 def first_request(reader):
@@ -169,5 +182,10 @@ def leave(code):
     os._exit(code)
 
 
-if __name__ == "__main__":
+def start():
+    """Is the process, from the worker's command line to its end."""
     leave(main(sys.argv))
+
+
+if __name__ == "__main__":
+    start()
