@@ -13,6 +13,7 @@ from pathlib import Path
 from harness import PACKAGE_ROOT, HandlerTest
 
 import tigerflow
+from tigerflow.staging import StagingContext
 from tigerflow.utils import TEMP_FILE_PREFIX, SetupContext
 
 
@@ -158,6 +159,14 @@ class ContextTest(unittest.TestCase):
 
     def test_prefix(self):
         self.assertEqual(TEMP_FILE_PREFIX, ".~tf_")
+
+
+class StagingTest(unittest.TestCase):
+    def test_the_context_is_read_only(self):
+        context = StagingContext(staged=1, completed=2, failed=3, input_dir=Path("in"), output_dir=Path("out"))
+        with self.assertRaises(AttributeError):
+            context.staged = 0
+        self.assertEqual((context.staged, context.completed, context.failed), (1, 2, 3))
 
 
 class LoggerTest(unittest.TestCase):

@@ -102,7 +102,7 @@ def of_param(param):
         help=_help(param),
         required=param.required,
         marked=False,
-        default_text=_default_text(param, off_flags, kind),
+        default_text=_default_text(param, flags, off_flags),
         count=0 if counted else count,
         counted=counted,
         repeated=repeated,
@@ -184,18 +184,18 @@ def _help(param):
     return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def _default_text(param, off_flags, kind):
+def _default_text(param, flags, off_flags):
     texts = []
     names = param.setting("envvar") or ()
     if names and param.setting("show_envvar") is not False:
         texts.append(f"[env var: {names if isinstance(names, str) else ', '.join(names)}]")
-    default = _default(param, off_flags, kind)
+    default = _default(param, flags, off_flags)
     if default:
         texts.append(f"[default: {default}]")
     return "\n".join(texts)
 
 
-def _default(param, off_flags, kind):
+def _default(param, flags, off_flags):
     show, value = param.setting("show_default"), param.default
     if show is False:
         return ""
@@ -205,16 +205,11 @@ def _default(param, off_flags, kind):
         return "(dynamic)"
     if value is ... or value is None:
         return ""
-    if kind is bool and isinstance(value, bool):
-        flag = "" if not off_flags else (param_flag(param, kind) if value else off_flags[0])
-        return flag.lstrip("-")
+    if isinstance(value, bool):
+        return (flags if value else off_flags)[0].lstrip("-") if off_flags else ""
     if isinstance(value, (list, tuple, set, frozenset)):
         return ", ".join(_word(item) for item in value)
     return _word(value)
-
-
-def param_flag(param, kind):
-    return _flags(param, kind)[0][0]
 
 
 def _word(value):
