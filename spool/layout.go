@@ -30,6 +30,12 @@ func Dir(outputDir, task string) string {
 	return filepath.Join(outputDir, ".tigerflow", "tasks", task)
 }
 
+// OutputsDir is the folder of the outputs of a task that does not keep them, among the records of the Pipeline whose output
+// folder this is.
+func OutputsDir(outputDir, task string) string {
+	return filepath.Join(Dir(outputDir, task), "outputs")
+}
+
 // MatchInput reports whether a file below the input folder is an input, and its stem, which has its folder before it.
 // Temporaries and empty stems are none.
 func MatchInput(name, ext string) (stem string, ok bool) {

@@ -10,3 +10,6 @@ const (
 	// FieldOwnerDispatcher owns status.files and status.recentFailures.
 	FieldOwnerDispatcher = "tigerflow-dispatcher"
 )
+
+// LabelPipeline is on every Task that a Pipeline owns; its value is the name of the Pipeline.
+const LabelPipeline = "tigerflow.dev/pipeline"

@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+const (
+	maxName  = 63 // of a Task, whose name becomes a label
+	hashSize = 8  // characters
+)
+
+// TaskName is the name of the Task that runs a task of a Pipeline: NAME-TASK in the letters that names of objects may have.
+// It ends in a hash of both when that lost anything, so that no two tasks get one name.
+func TaskName(pipeline, task string) string {
+	slug := strings.ReplaceAll(strings.ToLower(task), "_", "-")
+	name := pipeline + "-" + slug
+	if slug == task && len(name) <= maxName && !strings.HasSuffix(name, "-") {
+		return name
+	}
+	sum := sha256.Sum256([]byte(pipeline + "/" + task))
+	hash := hex.EncodeToString(sum[:])[:hashSize]
+	name = name[:min(len(name), maxName-1-hashSize)]
+	return strings.TrimRight(name, "-.") + "-" + hash
+}
+
+// OutputDir is where the outputs of a task go: a directory of its name in that of the Pipeline, or among the records if
+// they are removed again.
+func OutputDir(spec *v1alpha1.PipelineSpec, task *v1alpha1.PipelineTask) string {
+	if task.DeletesOutputs() {
+		return spool.OutputsDir(spec.Output.Directory, task.Name)
+	}
+	return path.Join(spec.Output.Directory, task.Name)
+}
+
+// Tasks are the objects that run the Pipeline, each after its parent. Applying them again changes nothing.
+func (g *Graph) Tasks(p *v1alpha1.Pipeline) []*v1alpha1.Task {
+	tasks := make([]*v1alpha1.Task, 0, len(g.nodes))
+	for _, node := range g.nodes {
+		tasks = append(tasks, g.task(p, node))
+	}
+	return tasks
+}
+
+func (g *Graph) task(p *v1alpha1.Pipeline, node *Node) *v1alpha1.Task {
+	input := v1alpha1.FileSet{Directory: g.spec.Input.Directory, Extension: node.InputExt}
+	if node.Parent != nil {
+		input.Directory = OutputDir(g.spec, node.Parent.Task)
+	}
+	suspend := g.spec.IsSuspended()
+	task := &v1alpha1.Task{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Task"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: TaskName(p.Name, node.Task.Name), Namespace: p.Namespace,
+			Labels: map[string]string{v1alpha1.LabelPipeline: p.Name},
+		},
+		Spec: v1alpha1.TaskSpec{
+			TaskTemplate: *node.Task.TaskTemplate.DeepCopy(),
+			TaskName:     node.Task.Name,
+			Workspace:    *g.spec.Workspace.DeepCopy(),
+			Input:        input,
+			Output:       v1alpha1.FileSet{Directory: OutputDir(g.spec, node.Task), Extension: node.OutputExt},
+			Suspend:      &suspend,
+		},
+	}
+	return task
+}
