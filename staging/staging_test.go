@@ -174,12 +174,9 @@ func FuzzChoose(f *testing.F) {
 				dir[name] = Info{Size: int64(i * 13 % 7), MTime: now.Add(-time.Duration(i*5%11) * time.Second)}
 			}
 		}
-		var steps []Step
-		for _, step := range []Step{{MinSize: low}, {MaxSize: high}, {SortBy: []SortKey{"", SortByName, SortBySize, SortByMTime}[order%4], Reverse: order > 127}, {MaxBatch: batch}, {MaxStaged: staged}} {
-			if step != (Step{Reverse: step.Reverse}) {
-				steps = append(steps, step)
-			}
-		}
+		key := []SortKey{"", SortByName, SortBySize, SortByMTime}[order%4]
+		steps := slices.DeleteFunc([]Step{{MinSize: low}, {MaxSize: high}, {SortBy: key, Reverse: order > 127}, {MaxBatch: batch}, {MaxStaged: staged}},
+			func(s Step) bool { return s == Step{Reverse: s.Reverse} })
 		compiled, err := Compile(steps)
 		if err != nil {
 			return
@@ -188,16 +185,28 @@ func FuzzChoose(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen := map[string]bool{}
-		for _, name := range got {
-			info, ok := dir[name]
-			if seen[name] || !ok || low > 0 && info.Size < low || high > 0 && info.Size > high {
-				t.Errorf("chose %q (%+v) of %q by %+v", name, info, names, steps)
-			}
-			seen[name] = true
-		}
-		if batch > 0 && int64(len(got)) > batch || staged > 0 && int64(len(got)) > staged {
-			t.Errorf("chose %d by %+v", len(got), steps)
-		}
+		checkChosen(t, got, dir, steps)
 	})
+}
+
+func checkChosen(t *testing.T, got []string, dir folder, steps []Step) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, name := range got {
+		if _, ok := dir[name]; !ok || seen[name] {
+			t.Errorf("chose %q by %+v", got, steps)
+		}
+		seen[name] = true
+	}
+	for _, step := range steps {
+		most := max(step.MaxBatch, step.MaxStaged)
+		if most > 0 && int64(len(got)) > most {
+			t.Errorf("chose %d by %+v", len(got), step)
+		}
+		for _, name := range got {
+			if size := dir[name].Size; size < step.MinSize || step.MaxSize > 0 && size > step.MaxSize {
+				t.Errorf("chose %s of %d bytes by %+v", name, size, step)
+			}
+		}
+	}
 }

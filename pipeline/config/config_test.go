@@ -138,7 +138,7 @@ func TestFaults(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for text, want := range map[string]string{
-		good + "  keep_ouput: false\n":    `config.yaml:6: task "a": keep_ouput is unknown and has no effect (did you mean keep_output?)`,
+		good + "  keep_outputs: false\n":  `config.yaml:6: task "a": keep_outputs is unknown and has no effect (did you mean keep_output?)`,
 		good + "  zzz: false\n":           `config.yaml:6: task "a": zzz is unknown and has no effect`,
 		good + "  input_ext: .txt\n":      `config.yaml:6: a task: input_ext stands here a second time, and the last one counts`,
 		good + "  params: {x: }\n":        `config.yaml:6: task "a": params: x has no value and counts as not given`,
