@@ -12,7 +12,7 @@ import (
 func newWatcher(t *testing.T) *Watcher {
 	t.Helper()
 	w := New()
-	if w.f == nil {
+	if w.fs == nil {
 		t.Skip("the system gives no more inotify instances")
 	}
 	t.Cleanup(w.Close)
@@ -119,24 +119,25 @@ func TestFolderIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.Remove(inbox)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.byPath) != 0 || len(w.inboxes) > 1 { // the watch of one that was removed may still be on its way out
-		t.Errorf("watched: %v %v", w.byPath, w.inboxes)
+	w.inbox.mu.Lock()
+	defer w.inbox.mu.Unlock()
+	if len(w.inbox.folders) > 1 { // the watch of one that was removed may still be on its way out
+		t.Errorf("watched: %v", w.inbox.folders)
 	}
 }
 
 // TestManyArrivals: nobody asks, and memory has a bound.
 func TestManyArrivals(t *testing.T) {
-	w := newWatcher(t)
-	w.mu.Lock()
-	w.inboxes[1] = "/in"
-	w.mu.Unlock()
-	for i := range most + 10 {
-		w.event(1, whole, fmt.Appendf(nil, "%d\x00\x00", i))
+	b := newInbox()
+	if b == nil {
+		t.Skip("the system gives no more inotify instances")
 	}
-	if got := w.Arrived(); len(got) != most || got[most-1] != fmt.Sprint("/in/", most-1) {
+	defer b.close()
+	b.folders[1] = "/in"
+	for i := range most + 10 {
+		b.event(1, whole, fmt.Appendf(nil, "%d\x00\x00", i))
+	}
+	if got := b.take(); len(got) != most || got[most-1] != fmt.Sprint("/in/", most-1) {
 		t.Errorf("%d are kept, the last is %q", len(got), got[len(got)-1])
 	}
 }
