@@ -52,6 +52,8 @@ type Dispatcher struct {
 	verdicts []spool.Name // given up, the error file not yet written
 	recent   []Failure
 	storage  *Trouble // the dispatcher's own
+	asked    requests
+	breaker  breaker
 
 	pace    float64 // seconds of user code per file, smoothed; 0 before the first
 	size    int     // of the last batch
@@ -75,6 +77,8 @@ func New(lock *spool.Lock, cfg Config) *Dispatcher {
 		cfg: cfg, lock: lock, spool: lock.Spool(), spec: lock.Spool().Spec(), log: cfg.Log,
 		calls: make(chan func()), over: make(chan struct{}), index: newIndex(), workers: map[string]*worker{}, size: 1,
 	}
+	d.asked = requests{answered: map[string]bool{}, odd: map[string]bool{}}
+	d.breaker.limits = d.spec.Breaker
 	d.snapshot.Store(&Snapshot{Recovering: true})
 	return d
 }
@@ -84,6 +88,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer close(d.over)
 	d.wake = wake.New()
 	defer d.wake.Close()
+	d.wake.Add(d.spool.RequestsDir())
 	if err := d.recover(ctx); err != nil {
 		return err
 	}
@@ -172,7 +177,7 @@ func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
 }
 
 func (d *Dispatcher) steps() []func(context.Context, time.Time) error {
-	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.discover, d.audit, d.feed, d.save}
+	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.attend, d.guard, d.discover, d.audit, d.feed, d.save}
 }
 
 // keep sees to it that the right to write is still there, and is seen to be used. Steps that may take long call it, too.

@@ -63,6 +63,7 @@ func (d *Dispatcher) giveUp(name spool.Name) error {
 		return err
 	}
 	d.move(name, placeFailed)
+	d.breaker.failed(name, failure)
 	d.remember(Failure{File: name, Type: failure.Type, Message: failure.Message, Time: now, Attempts: attempts, ExitCode: failure.ExitCode})
 	return nil
 }
@@ -75,6 +76,9 @@ func (d *Dispatcher) feed(_ context.Context, now time.Time) error {
 		return nil
 	}
 	d.due(now)
+	if d.breaker.pause != nil || d.asked.ending != "" {
+		return d.recall()
+	}
 	if err := d.lock.Flush(); err != nil { // why a file is fed again stands in the ledger before it is
 		return err
 	}

@@ -144,6 +144,7 @@ func (f *folding) done(e spool.Event) {
 			continue
 		}
 		f.d.move(name, placeDone)
+		f.d.breaker.succeeded()
 		f.entry.Done = append(f.entry.Done, name)
 		if i < len(e.Seconds) {
 			f.entry.Seconds += e.Seconds[i]

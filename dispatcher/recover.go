@@ -116,6 +116,7 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 			d.forget(name)
 		}
 	default: // said by the lists above
+		d.replayRequest(e)
 	}
 }
 

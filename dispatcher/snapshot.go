@@ -24,10 +24,12 @@ type Snapshot struct {
 	Drained        bool    // nothing pending, running or settling, and the disk was compared since
 	SecondsPerFile float64 // of user code; 0 before the first
 
-	Workers []WorkerState // that live, as far as their folders tell
-	Recent  []Failure     // the last files given up, latest last
-	Storage *Trouble      // why work waits for the storage
-	Input   string        // why the input folder cannot be listed
+	Workers []WorkerState     // that live, as far as their folders tell
+	Recent  []Failure         // the last files given up, latest last
+	Storage *Trouble          // why work waits for the storage
+	Input   string            // why the input folder cannot be listed
+	Pause   *Pause            // why no file is tried although some wait
+	Ending  spool.RequestKind // what somebody has asked for, Drain or Stop: this dispatcher feeds nothing more
 }
 
 // WorkerState is a worker that has been born and not ended.
@@ -80,8 +82,8 @@ func (s *Snapshot) Slow() (slow []spool.InHand) {
 func (d *Dispatcher) survey() *Snapshot {
 	s := &Snapshot{
 		Done: d.done, Failed: d.failed, SecondsPerFile: d.pace, Storage: d.storage,
-		Settling: d.settling,
-		Recent:   slices.Clone(d.recent),
+		Settling: d.settling, Ending: d.asked.ending,
+		Recent: slices.Clone(d.recent),
 	}
 	for id, w := range d.workers {
 		if w == nil {
@@ -98,6 +100,9 @@ func (d *Dispatcher) survey() *Snapshot {
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
 	if err := cmp.Or(d.inputs.err, d.inputs.lookErr); err != nil {
 		s.Input = err.Error()
+	}
+	if d.waiting+d.inBatches > 0 {
+		s.Pause = d.breaker.pause
 	}
 	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil
 	return s
@@ -119,5 +124,5 @@ func (s *Snapshot) same(o *Snapshot) bool {
 
 // counts is what can be compared at once.
 func (s *Snapshot) counts() any {
-	return [...]any{s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input}
+	return [...]any{s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input, s.Pause, s.Ending}
 }

@@ -64,7 +64,7 @@ func TestDocsNameEveryField(t *testing.T) {
 			walk(field.Type)
 		}
 	}
-	for _, v := range []any{Manifest{}, Holder{}, Born{}, Exit{}, Event{}, Entry{}, Batch{}, ErrorFile{}} {
+	for _, v := range []any{Manifest{}, Holder{}, Born{}, Exit{}, Event{}, Entry{}, Batch{}, ErrorFile{}, Request{}} {
 		walk(reflect.TypeOf(v))
 	}
 }

@@ -48,7 +48,7 @@ func (l *Lock) WriteError(stem string, e ErrorFile) (bool, error) {
 		err = errors.Join(err, f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(tmp, filepath.Join(string(spec.OutputDir), ErrName(stem)))
+		err = replace(tmp, filepath.Join(string(spec.OutputDir), ErrName(stem)))
 	}
 	if err != nil {
 		_ = os.Remove(tmp)

@@ -63,7 +63,9 @@ type Entry struct {
 	File     Name      `json:"f,omitempty"`       // Failed
 	Failure  *Failure  `json:"err,omitempty"`     // Failed
 	Attempts int       `json:"n,omitempty"`       // Failed
-	Reason   string    `json:"why,omitempty"`     // Ended, Failed, Requeued
+	Reason   string    `json:"why,omitempty"`     // Ended, Failed, Requeued, Paused, Resumed
+	Request  string    `json:"req,omitempty"`     // Answered: the request's id
+	Spec     string    `json:"spec,omitempty"`    // Paused: fingerprint of the Task that failed so often
 }
 
 // Try is an attempt that did not succeed.
@@ -84,5 +86,8 @@ const (
 	EntryAdopted  EntryKind = "adopted"  // outputs found on disk that no journal tells of
 	EntryFailed   EntryKind = "failed"   // given up; the error file is written
 	EntryRequeued EntryKind = "requeued" // Back is to be run again: an error file or an output was deleted, or retry was asked
+	EntryAnswered EntryKind = "answered" // what Request asked for is done
+	EntryPaused   EntryKind = "paused"   // Attempts files have failed alike, with Failure: no more are tried
+	EntryResumed  EntryKind = "resumed"  // they are tried again
 	EntryClosed   EntryKind = "closed"   // the dispatcher ended in good order
 )

@@ -90,11 +90,22 @@ func writeFile(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		_ = os.Remove(tmp)
-		return err
+	return replace(tmp, path)
+}
+
+// replace renames the caller's own temporary over path. If a network file system repeats a rename whose answer was lost,
+// the temporary has gone to where it should.
+func replace(tmp, path string) error {
+	err := os.Rename(tmp, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, lookErr := os.Lstat(path); lookErr == nil {
+			return nil
+		}
 	}
-	return nil
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return err
 }
 
 // writeTemp writes data beside path and onto the disk.

@@ -23,6 +23,8 @@ const (
 	newPrefix   = ".new-" // not published yet: readers pass it over
 	batchSuffix = ".batch"
 	maxName     = 255 // bytes in one name, NAME_MAX of every file system we know
+
+	requestSuffix = ".json"
 )
 
 // Dir gives the spool folder of a Task below its output folder.
@@ -152,6 +154,13 @@ func (s *Spool) QueueDir() string { return s.queueDir() }
 
 // WorkersDir is the folder of the workers' folders; dispatchers watch it.
 func (s *Spool) WorkersDir() string { return s.path("workers") }
+
+// RequestsDir is the folder of what people ask; dispatchers watch it.
+func (s *Spool) RequestsDir() string { return s.path("requests") }
+
+func (s *Spool) requestPath(id string) string {
+	return filepath.Join(s.RequestsDir(), id+requestSuffix)
+}
 
 // JournalPath is the file a dispatcher watches for news of a worker.
 func (s *Spool) JournalPath(worker string) string { return s.journalPath(worker) }

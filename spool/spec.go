@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"time"
 )
@@ -28,6 +30,17 @@ type Spec struct {
 	Durability    Durability                 `json:"durability"`
 	Timeout       Duration                   `json:"timeout,omitempty"` // per file; 0 is none
 	Retry         Retry                      `json:"retry"`
+	Breaker       Breaker                    `json:"failureBreaker,omitzero"`
+}
+
+// Fingerprint changes with whatever is asked of the Task. It is no longer than need be to tell apart what a person changes.
+func (s *Spec) Fingerprint() string {
+	text, err := json.Marshal(s)
+	if err != nil { // not with these types
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
 }
 
 // The types of Tasks. Workers of a Local Task must never be two at once.
@@ -88,6 +101,12 @@ func (r *RateLimit) Share() float64 { return 1 / r.Gap().Seconds() }
 
 // InHand is how many files a worker has in hand at most.
 func (s *Spec) InHand() int { return max(1, s.Concurrency) * max(1, s.Processes) }
+
+// Breaker says when so many files have failed alike that the rest is not tried. 0 is never.
+type Breaker struct {
+	First  int `json:"first,omitempty"`  // the first files that were brought to an end, all of them
+	InARow int `json:"inARow,omitempty"` // files, one after the other
+}
 
 // Durability says what an output has survived when it is published.
 type Durability string
