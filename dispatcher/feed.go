@@ -59,7 +59,7 @@ func (d *Dispatcher) giveUp(name spool.Name) error {
 	if !written { // there is an output, whoever made it
 		return d.adopted(name)
 	}
-	if err := d.append(spool.Entry{Kind: spool.EntryFailed, File: name, Failure: failure, Attempts: attempts}); err != nil {
+	if err := d.append(spool.Entry{Kind: spool.EntryFailed, File: name, Failure: failure, Attempts: attempts, Time: now}); err != nil {
 		return err
 	}
 	d.move(name, placeFailed)

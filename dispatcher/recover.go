@@ -109,12 +109,13 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 	case spool.EntryFailed:
 		d.move(e.File, placeFailed)
 		if f := e.Failure; f != nil {
-			d.remember(Failure{File: e.File, Type: f.Type, Message: f.Message, Attempts: e.Attempts, ExitCode: f.ExitCode})
+			d.remember(Failure{File: e.File, Type: f.Type, Message: f.Message, Time: e.Time, Attempts: e.Attempts, ExitCode: f.ExitCode})
 		}
 	case spool.EntryRequeued:
 		for _, name := range e.Back {
 			d.forget(name)
 		}
+		d.unremember(e.Back)
 	default: // said by the lists above
 		d.replayRequest(e)
 	}

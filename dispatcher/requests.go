@@ -131,10 +131,7 @@ func (d *Dispatcher) retry(r spool.Request) error {
 
 // unremember drops files that are run again from the latest failures.
 func (d *Dispatcher) unremember(files []spool.Name) {
-	d.recent = slices.DeleteFunc(slices.Clone(d.recent), func(f Failure) bool {
-		_, again := slices.BinarySearch(files, f.File)
-		return again
-	})
+	d.recent = slices.DeleteFunc(slices.Clone(d.recent), func(f Failure) bool { return slices.Contains(files, f.File) })
 }
 
 // replayRequest takes up what an earlier ledger says of requests and of pauses.

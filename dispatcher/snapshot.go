@@ -39,12 +39,15 @@ type WorkerState struct {
 	InHand []spool.InHand
 }
 
+// Halted reports that nothing is fed, so that workers have nothing to wait for.
+func (s *Snapshot) Halted() bool { return s.Pause != nil || s.Ending != "" }
+
 // Failure is a file given up.
 type Failure struct {
 	File     spool.Name
 	Type     string
 	Message  string
-	Time     time.Time
+	Time     time.Time // zero if it is not known
 	Attempts int
 	ExitCode int
 }

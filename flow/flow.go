@@ -139,6 +139,9 @@ func (f *Flow) Spool() *spool.Spool {
 // from any goroutine.
 func (f *Flow) Snapshot() *dispatcher.Snapshot { return f.latest.Load() }
 
+// Resume has a Task go on that is paused because its files failed alike.
+func (f *Flow) Resume(ctx context.Context) error { return f.dispatcher.Resume(ctx) }
+
 // over reports whether the loop has ended by itself.
 func (f *Flow) over() bool {
 	select {

@@ -47,7 +47,7 @@ func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
 		s.Next = retryAfter
 		return s, nil //nolint:nilerr // it is part of what was found
 	}
-	w.Need.Suspended = w.Need.Suspended || s.Complete
+	w.Need.Suspended = w.Need.Suspended || s.Complete || s.Snapshot.Halted()
 	s.Fleet, err = f.fleet.Step(ctx, now, w.Need, s.Snapshot, all)
 	switch {
 	case errors.Is(err, dispatcher.ErrOver):

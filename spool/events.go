@@ -63,6 +63,7 @@ type Entry struct {
 	File     Name      `json:"f,omitempty"`       // Failed
 	Failure  *Failure  `json:"err,omitempty"`     // Failed
 	Attempts int       `json:"n,omitempty"`       // Failed
+	Time     time.Time `json:"time,omitzero"`     // Failed: by the dispatcher's clock, for people only
 	Reason   string    `json:"why,omitempty"`     // Ended, Failed, Requeued, Paused, Resumed
 	Request  string    `json:"req,omitempty"`     // Answered: the request's id
 	Spec     string    `json:"spec,omitempty"`    // Paused: fingerprint of the Task that failed so often

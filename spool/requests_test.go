@@ -17,6 +17,10 @@ func TestRequests(t *testing.T) {
 		t.Error("a pattern that is none was taken")
 	}
 	must(t, os.RemoveAll(s.RequestsDir())) // a spool of which somebody has tidied up empty folders
+}
+
+func TestRequestsAnswered(t *testing.T) {
+	s := newSpool(t)
 	l := lock(t, s)
 	asked := map[string]Request{}
 	for _, r := range []Request{{Kind: RequestRetry, Match: "*.txt"}, {Kind: RequestResume}, {Kind: RequestStop}} {

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // FormatVersion is the format that this package writes.
@@ -55,6 +56,22 @@ type FormatError struct {
 func (e *FormatError) Error() string {
 	return fmt.Sprintf("the spool %s has format %d and this tigerflow knows %d: use the newer tigerflow, or move the folder away to begin anew",
 		e.Dir, e.Format, FormatVersion)
+}
+
+// Tasks lists the Tasks that have a spool below an output folder, in order. There are none in a folder that is not there.
+func Tasks(outputDir string) ([]string, error) {
+	tasks := filepath.Dir(Dir(outputDir, "any"))
+	entries, err := os.ReadDir(tasks)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := os.Lstat(filepath.Join(tasks, e.Name(), "spool.json")); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
 }
 
 // Open opens a spool that exists.

@@ -19,6 +19,8 @@ const (
 	DefaultAttempts          = 1
 	DefaultBackoff           = 30 * time.Second
 	DefaultCrashLimit        = 3
+	DefaultBreakerFirst      = 20
+	DefaultBreakerInARow     = 100
 	DefaultDrainTimeout      = 60 * time.Second
 )
 
@@ -135,6 +137,22 @@ func (s *TaskSpec) CrashLimit() int32 {
 		return DefaultCrashLimit
 	}
 	return orDefault(s.Retry.CrashLimit, DefaultCrashLimit)
+}
+
+// BreakerFirst is how many of the first files may fail alike before the Task pauses; 0 is any number.
+func (s *TaskSpec) BreakerFirst() int32 {
+	if s.FailureBreaker == nil || s.FailureBreaker.First == nil {
+		return DefaultBreakerFirst
+	}
+	return *s.FailureBreaker.First
+}
+
+// BreakerInARow is how many files in a row may fail alike before the Task pauses; 0 is any number.
+func (s *TaskSpec) BreakerInARow() int32 {
+	if s.FailureBreaker == nil || s.FailureBreaker.InARow == nil {
+		return DefaultBreakerInARow
+	}
+	return *s.FailureBreaker.InARow
 }
 
 // CPUs is the number of CPUs of one worker.

@@ -20,7 +20,7 @@ func accessors(task *v1alpha1.Task) map[string]any {
 		"SyncsOutputs": s.SyncsOutputs(), "MinWorkers": s.MinWorkers(), "MaxWorkers": s.MaxWorkers(),
 		"MaxPending": s.MaxPending(), "HandlerProcesses": s.HandlerProcesses(), "WorkersWithinLimit": s.WorkersWithinLimit(), "WorkerIdleTimeout": s.WorkerIdleTimeout(), "DrainTarget": s.DrainTarget(),
 		"Attempts": s.Attempts(), "Backoff": s.Backoff(), "CrashLimit": s.CrashLimit(), "CPUs": s.CPUs(), "GPUs": s.GPUs(),
-		"MemoryBytes": s.MemoryBytes(), "BridgeName": s.BridgeName(),
+		"MemoryBytes": s.MemoryBytes(), "BridgeName": s.BridgeName(), "BreakerFirst": s.BreakerFirst(), "BreakerInARow": s.BreakerInARow(),
 	}
 	if python := s.Handler.Python; python != nil {
 		values["PythonInterpreter"] = python.PythonInterpreter()
@@ -33,10 +33,10 @@ func TestSchemaAndGoHaveTheSameDefaults(t *testing.T) {
 	a := mustAdmission(t, "Task")
 	for name, patch := range map[string]string{
 		"nothing set":     "",
-		"empty structs":   "scaling: {}, retry: {}, resources: {}, container: {}",
+		"empty structs":   "scaling: {}, retry: {}, failureBreaker: {}, resources: {}, container: {}",
 		"slurm":           "type: Slurm, slurm: {time: 2h}",
 		"python":          "handler: {builtin: null, python: {module: a.py}}",
-		"set to the zero": "suspend: false, completeAfterIdle: 0s, timeout: 0s, scaling: {minWorkers: 0}, resources: {gpus: 0}",
+		"set to the zero": "suspend: false, completeAfterIdle: 0s, timeout: 0s, scaling: {minWorkers: 0}, resources: {gpus: 0}, failureBreaker: {first: 0, inARow: 0}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			obj := patchedTask(t, patch)
@@ -58,7 +58,7 @@ func TestAccessorsReturnWhatIsSet(t *testing.T) {
 	task := asTask(t, patchedTask(t, `{taskName: Shout_it, type: Slurm, slurm: {time: 2h, bridge: della}, localAsync: {concurrency: 7},
 		suspend: true, timeout: 1h, processes: 4, rateLimit: {requests: 3, per: 1m}, drainTimeout: 5m, completeAfterIdle: 0s, durability: None,
 		scaling: {minWorkers: 2, maxWorkers: 9, maxPending: 4, workerIdleTimeout: 0s, drainTarget: 1m},
-		retry: {attempts: 5, backoff: 0s, crashLimit: 1}, resources: {cpus: 8, memory: 12Gi, gpus: 2},
+		retry: {attempts: 5, backoff: 0s, crashLimit: 1}, failureBreaker: {first: 0, inARow: 7}, resources: {cpus: 8, memory: 12Gi, gpus: 2},
 		handler: {builtin: null, python: {module: a.py, interpreter: /opt/python}}}`))
 	want := map[string]any{
 		"DisplayName": "Shout_it", "FilesInHand": int32(7), "IsSuspended": true, "FileTimeout": time.Hour,
@@ -67,6 +67,7 @@ func TestAccessorsReturnWhatIsSet(t *testing.T) {
 		"DrainTarget": time.Minute, "Attempts": int32(5), "Backoff": time.Duration(0), "CrashLimit": int32(1),
 		"HandlerProcesses": int32(4), "WorkersWithinLimit": int32(3),
 		"CPUs": int32(8), "GPUs": int32(2), "MemoryBytes": int64(12 << 30), "BridgeName": "della", "PythonInterpreter": "/opt/python",
+		"BreakerFirst": int32(0), "BreakerInARow": int32(7),
 	}
 	got := accessors(task)
 	for accessor, value := range want {
@@ -84,6 +85,7 @@ func TestDefaultsOfATaskThatNobodyDefaulted(t *testing.T) {
 	want := map[string]any{
 		"DisplayName": "echo", "FilesInHand": int32(1), "MaxWorkers": int32(1), "MaxPending": int32(1), "HandlerProcesses": int32(1), "WorkersWithinLimit": int32(1),
 		"DrainGrace": time.Minute, "Backoff": 30 * time.Second, "Completes": false, "SyncsOutputs": true, "CPUs": int32(1),
+		"BreakerFirst": int32(20), "BreakerInARow": int32(100),
 	}
 	got := accessors(task)
 	for accessor, value := range want {

@@ -45,6 +45,24 @@ type Scaling struct {
 	DrainTarget *metav1.Duration `json:"drainTarget,omitempty"`
 }
 
+// FailureBreaker pauses a Task whose files fail alike: the rest would, too. TooManyFailures then says how they failed. It
+// goes on when the spec is changed, suspend goes from true to false, or tigerflow resume or tigerflow retry is called.
+type FailureBreaker struct {
+	// first is how many files must have failed alike, before any was done, for the Task to pause. 0: never.
+	// +optional
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	First *int32 `json:"first,omitempty"`
+
+	// inARow is how many files must have failed alike, one after the other, for the Task to pause. 0: never.
+	// +optional
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	InARow *int32 `json:"inARow,omitempty"`
+}
+
 // Retry says how often a file is tried before it counts as failed. The end of a worker's wall time, preemption, the loss
 // of a node and a deliberate stop never count.
 type Retry struct {

@@ -199,6 +199,11 @@ type TaskTemplate struct {
 	// +kubebuilder:default={}
 	Retry *Retry `json:"retry,omitempty"`
 
+	// failureBreaker says when so many files failed alike that the rest is not tried. Example: {first: 5, inARow: 0}
+	// +optional
+	// +kubebuilder:default={}
+	FailureBreaker *FailureBreaker `json:"failureBreaker,omitempty"`
+
 	// timeout is the time that one attempt at one file may take; the attempt fails when it is over.
 	// Unset or 0s: no limit. Example: 1h
 	// +optional

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/spool"
 )
 
 // linePeriod is how often progress is told where it cannot be drawn.
@@ -130,6 +132,9 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 		return fmt.Errorf("following %s: %w", t.key.Name, err)
 	}
 	t.done, t.err = verdict(&t.object)
+	if t.last.Ending != "" && !t.done {
+		t.done, t.err = true, fmt.Errorf("%s: somebody has asked it to stop: run it again to go on", t.key.Name)
+	}
 	t.took = time.Since(f.begun)
 	return nil
 }
@@ -240,4 +245,9 @@ func (t *followed) output() string {
 		return s.Output.Directory
 	}
 	return filepath.Join(s.Workspace.Path, s.Output.Directory)
+}
+
+// drains reports whether all Tasks were asked to finish what they have in hand.
+func (f *follower) drains() bool {
+	return !slices.ContainsFunc(f.tasks, func(t *followed) bool { return t.last.Ending != spool.RequestDrain })
 }

@@ -92,6 +92,8 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 			fmt.Fprintln(stderr, "Finishing the files in hand; press Ctrl-C again to stop at once.")
 		}
 		err = signal
+	} else if f.drains() {
+		grace = drainGrace(objects)
 	} else if err != nil && f.fresh() == 0 { // the error says it all
 		return err
 	}

@@ -28,6 +28,7 @@ import (
 const (
 	stalledRetry = 2 * time.Second // how often it is looked whether a person has mended what stalls a Task
 	drainPoll    = time.Second
+	askedPoll    = 10 * time.Second // how often it is looked whether a Task that is complete is asked for a retry
 )
 
 // Backend runs the workers of one type of Task.
@@ -88,8 +89,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !t.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, t, f)
 	}
-	if isComplete(t) && !f.Running() {
-		return ctrl.Result{}, nil
+	if !f.Running() && (isComplete(t) || f.completed == t.Generation) && asked(t) {
+		f.completed = 0
+	} else if isComplete(t) && !f.Running() {
+		return ctrl.Result{RequeueAfter: askedPoll}, nil
 	}
 	if !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
 		if err := r.applyFinalizer(ctx, t, true); err != nil {
@@ -114,6 +117,10 @@ func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *taskFlow,
 		return s
 	}
 	if err := r.open(t, f, b); err != nil {
+		s.refuse(err)
+		return s
+	}
+	if err := f.unsuspend(ctx, t); err != nil {
 		s.refuse(err)
 		return s
 	}

@@ -20,6 +20,7 @@ import (
 type taskFlow struct {
 	flow.Flow
 
+	suspended bool      // the Task was when it was last looked at
 	completed int64     // the generation that came to its end
 	wrote     time.Time // when the counters were last written
 	reported  *dispatcher.Snapshot

@@ -42,6 +42,7 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 			Requests: int(r.Requests), Per: spool.Duration(r.Per.Duration), Workers: int(s.WorkersWithinLimit()),
 		}
 	}
+	spec.Breaker = spool.Breaker{First: int(s.BreakerFirst()), InARow: int(s.BreakerInARow())}
 	params, err := paramsOf(s)
 	if err != nil {
 		return spec, err
@@ -107,7 +108,7 @@ func handlerOf(s *v1alpha1.TaskSpec) spool.Handler {
 
 // revisionOf hashes what a running worker has read once and for all.
 func revisionOf(spec spool.Spec, s *v1alpha1.TaskSpec) (string, error) {
-	spec.Retry = spool.Retry{} // the dispatcher's alone
+	spec.Retry, spec.Breaker = spool.Retry{}, spool.Breaker{} // the dispatcher's alone
 	text, err := json.Marshal(struct {
 		Spec      spool.Spec
 		Image     *v1alpha1.Container

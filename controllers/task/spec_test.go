@@ -49,6 +49,7 @@ func TestSpoolSpec(t *testing.T) {
 		Params:     map[string]json.RawMessage{"top": json.RawMessage("5"), "name": json.RawMessage(`"x"`)},
 		Durability: spool.Fsync,
 		Retry:      spool.Retry{Attempts: 1, Backoff: spool.Duration(30 * time.Second), CrashLimit: 3},
+		Breaker:    spool.Breaker{First: 20, InARow: 100},
 	}
 	if !reflect.DeepEqual(spec, want) {
 		t.Errorf("got  %+v\nwant %+v", spec, want)
@@ -113,6 +114,7 @@ func TestRevision(t *testing.T) {
 		{"suspend", func(s *v1alpha1.TaskSpec) { s.Suspend = new(true) }, false},
 		{"scaling", func(s *v1alpha1.TaskSpec) { s.Scaling = &v1alpha1.Scaling{MaxWorkers: 9, WorkerIdleTimeout: hour} }, false},
 		{"retry", func(s *v1alpha1.TaskSpec) { s.Retry = &v1alpha1.Retry{Attempts: 5, Backoff: hour, CrashLimit: 7} }, false},
+		{"failureBreaker", func(s *v1alpha1.TaskSpec) { s.FailureBreaker = &v1alpha1.FailureBreaker{First: new(int32(0))} }, false},
 		{"completeAfterIdle", func(s *v1alpha1.TaskSpec) { s.CompleteAfterIdle = hour }, false},
 		{"drainTimeout", func(s *v1alpha1.TaskSpec) { s.DrainTimeout = hour }, false},
 		{"params", func(s *v1alpha1.TaskSpec) { s.Params["top"] = apiextensionsv1.JSON{Raw: []byte("6")} }, true},

@@ -82,6 +82,9 @@ func (s *state) conditions() []metav1.Condition {
 	return []metav1.Condition{ready, complete, stalled, degraded}
 }
 
+// output is the output directory by its full name.
+func (s *state) output() string { return string(within(&s.task.Spec, s.task.Spec.Output.Directory)) }
+
 func fileCount(n int64) string {
 	if n == 1 {
 		return "1 file"
@@ -106,6 +109,10 @@ func (s *state) progress() metav1.Condition {
 		return condition(no, v1alpha1.ReasonDraining, "suspended: workers finish what they have in hand")
 	case s.task.Spec.IsSuspended():
 		return condition(no, v1alpha1.ReasonSuspended, "spec.suspend is true")
+	case snap.Ending != "" && s.fleet.Running == 0:
+		return condition(no, v1alpha1.ReasonSuspended, "somebody has asked it to stop: tigerflow resume %s", s.output())
+	case snap.Ending != "":
+		return condition(no, v1alpha1.ReasonDraining, "somebody has asked it to stop: workers finish what they have in hand")
 	case s.complete:
 		return condition(yes, v1alpha1.ReasonDraining, "all files are done or failed; the workers end")
 	case snap.Pending+snap.Running == 0 && snap.Settling > 0:
@@ -143,6 +150,8 @@ func (s *state) stalled() metav1.Condition {
 		return condition(yes, v1alpha1.ReasonStorageError, "%s: work goes on by itself when the storage does", printable(s.snapshot.Storage.Message))
 	case s.snapshot != nil && s.snapshot.Input != "":
 		return condition(yes, v1alpha1.ReasonInputNotReadable, "%s", printable(s.snapshot.Input))
+	case s.snapshot != nil && s.snapshot.Pause != nil:
+		return tooManyFailures(s.snapshot.Pause, s.output())
 	}
 	return condition(metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "nothing to mend")
 }

@@ -64,7 +64,7 @@ func (f *taskFlow) due(s *state, period time.Duration) bool {
 func significant(a, b *dispatcher.Snapshot) bool {
 	return a.Recovering != b.Recovering || a.Drained != b.Drained ||
 		len(a.Workers) != len(b.Workers) ||
-		(a.Storage == nil) != (b.Storage == nil) || a.Input != b.Input ||
+		(a.Storage == nil) != (b.Storage == nil) || (a.Pause == nil) != (b.Pause == nil) || a.Ending != b.Ending || a.Input != b.Input ||
 		(a.Staged == 0) != (b.Staged == 0) || (a.Done == 0) != (b.Done == 0) || (a.Failed == 0) != (b.Failed == 0) ||
 		(a.Pending+a.Running == 0) != (b.Pending+b.Running == 0)
 }
@@ -114,6 +114,9 @@ func failuresOf(s *dispatcher.Snapshot) []v1alpha1.FileFailure {
 	var list []v1alpha1.FileFailure
 	for i := len(s.Recent) - 1; i >= 0 && len(list) < v1alpha1.MaxRecentFailures; i-- {
 		f := s.Recent[i]
+		if f.Time.IsZero() { // the schema wants one
+			f.Time = time.Unix(0, 0)
+		}
 		item := v1alpha1.FileFailure{
 			File: printable(string(f.File)), Message: printable(message(f.Type, f.Message)),
 			Time: metav1.NewTime(f.Time.Truncate(time.Second)), Attempts: int32(f.Attempts),

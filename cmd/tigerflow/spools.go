@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// outputDir is the one argument of the commands that work on what a Task keeps on disk.
+func outputDir(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s takes one output directory, and got %s", cmd.CommandPath(), plural(int64(len(args)), "argument", "arguments"))
+	}
+	return nil
+}
+
+// openSpools opens the spools of the Tasks that write below an output directory, or that of one Task. What is wrong with
+// the arguments is a usage error.
+func openSpools(dir, task string) ([]*spool.Spool, error) {
+	tasks, err := spool.Tasks(dir)
+	switch {
+	case errors.Is(err, fs.ErrPermission), err != nil && spool.IsStorage(err):
+		return nil, err
+	case err != nil:
+		return nil, usageError{err}
+	case len(tasks) == 0:
+		return nil, usageError{noTask(dir)}
+	}
+	var spools []*spool.Spool
+	for _, name := range tasks {
+		if task != "" && name != task {
+			continue
+		}
+		s, err := spool.Open(spool.Dir(dir, name))
+		if errors.As(err, new(*spool.FormatError)) {
+			return nil, usageError{err}
+		}
+		if err != nil {
+			return nil, err
+		}
+		spools = append(spools, s)
+	}
+	if len(spools) == 0 {
+		return nil, usageError{fmt.Errorf("--task %s: %s has the Tasks %s", task, dir, strings.Join(tasks, ", "))}
+	}
+	return spools, nil
+}
+
+// noTask says why a directory has no Task, and what was meant perhaps.
+func noTask(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is a file: give the output directory of a Task", dir)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "spool.json")); err == nil {
+		return fmt.Errorf("%s is a spool: give the output directory that it lies in, the one with .tigerflow", dir)
+	}
+	return fmt.Errorf("%s: no Task has written there: give the output directory of a Task, the one with .tigerflow", dir)
+}
+
+// whenAnswered says who answers a request, or that nobody does now.
+func whenAnswered(s *spool.Spool) (string, error) {
+	h, err := s.Dispatching()
+	if err != nil {
+		return "", err
+	}
+	if h == nil {
+		return "nothing works on it now: this is done when it is next started", nil
+	}
+	return fmt.Sprintf("%s works on it and does this within seconds, if it lives; else it is done at the next start", h.Process), nil
+}

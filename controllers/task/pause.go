@@ -1,0 +1,63 @@
+package task
+
+import (
+	"context"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// tracebackText is how many characters of a traceback a condition has: of its end, where the cause stands.
+const tracebackText = 600
+
+// unsuspend has a Task go on that failed too often, if a person has set suspend to false since.
+func (f *taskFlow) unsuspend(ctx context.Context, t *v1alpha1.Task) error {
+	was := f.suspended
+	f.suspended = t.Spec.IsSuspended()
+	if !was || f.suspended {
+		return nil
+	}
+	return f.Resume(ctx)
+}
+
+// tooManyFailures says how the files failed, and what to do.
+func tooManyFailures(p *dispatcher.Pause, output string) metav1.Condition {
+	text := p.Why + ": " + printable(message(p.Failure.Type, p.Failure.Message)) +
+		": correct the cause, then tigerflow resume " + output + " (tigerflow retry runs those that failed again, too)"
+	if trace := tail(p.Failure.Traceback, tracebackText); trace != "" {
+		text += "\n" + trace
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonTooManyFailures, "%s", text)
+}
+
+// tail is the end of a text, in whole lines if there are any.
+func tail(text string, most int) string {
+	runes := []rune(strings.ToValidUTF8(strings.TrimSpace(text), "�"))
+	if len(runes) <= most {
+		return string(runes)
+	}
+	text = string(runes[len(runes)-most:])
+	if _, lines, ok := strings.Cut(text, "\n"); ok {
+		text = lines
+	}
+	return "…\n" + text
+}
+
+// asked reports whether somebody asks something of a Task that nothing runs for.
+func asked(t *v1alpha1.Task) bool {
+	s, err := spool.Open(spool.Dir(string(within(&t.Spec, t.Spec.Output.Directory)), t.DisplayName()))
+	if err != nil { // it is told when the Task is opened
+		return false
+	}
+	requests, err := s.Requests()
+	for _, r := range requests {
+		if r.Kind == spool.RequestRetry {
+			return err == nil
+		}
+	}
+	return false
+}
