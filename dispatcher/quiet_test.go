@@ -72,7 +72,7 @@ func TestQuietPollsAreCheap(t *testing.T) {
 		}
 		t.Skip("there is no strace to count system calls with")
 	}
-	const alone, each = 10, 6 // calls of a poll: without live workers, and for each of them
+	const alone, each = 12, 6 // calls of a poll: without live workers, and for each of them
 	for _, c := range []struct{ files, ended, live int }{{1, 0, 0}, {3000, 50, 0}, {1, 0, 4}, {3000, 50, 4}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			r := newRig(t)
@@ -88,6 +88,7 @@ func TestQuietPollsAreCheap(t *testing.T) {
 			}
 			r.age(r.in(""), time.Hour)
 			r.age(r.s.WorkersDir(), time.Hour)
+			r.age(r.s.RequestsDir(), time.Hour)
 			trace := filepath.Join(t.TempDir(), "trace")
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()

@@ -2,7 +2,10 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -14,15 +17,19 @@ type requests struct {
 	answered map[string]bool // says the ledger; their files may be there still
 	odd      map[string]bool // cannot be understood, which was logged
 	ending   spool.RequestKind
+
+	seen   fs.FileInfo // the folder, before it was last listed
+	listed time.Time
+	rests  bool // nothing was in it, and its time could be trusted
 }
 
 // attend does what people ask for. A request is answered in the ledger, on disk, before its file is removed, so a crash
 // at any point neither loses nor repeats it.
-func (d *Dispatcher) attend(context.Context, time.Time) error {
+func (d *Dispatcher) attend(_ context.Context, now time.Time) error {
 	if err := d.resumeChanged(); err != nil {
 		return err
 	}
-	asked, err := d.spool.Requests()
+	asked, err := d.requests(now)
 	if err != nil {
 		return fmt.Errorf("reading requests: %w", err)
 	}
@@ -39,6 +46,26 @@ func (d *Dispatcher) attend(context.Context, time.Time) error {
 		}
 	}
 	return nil
+}
+
+// requests lists what is asked. While the folder shows no change since nothing was in it, it is not listed.
+func (d *Dispatcher) requests(now time.Time) ([]spool.Request, error) {
+	q := &d.asked
+	info, err := os.Stat(d.spool.RequestsDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if q.rests && now.Sub(q.listed) < auditEvery && sameFolder(info, q.seen) {
+		return nil, nil
+	}
+	list, err := d.spool.Requests()
+	clock, known := d.inputs.clock.on(info, false, now)
+	q.rests = err == nil && len(list) == 0 && known && clock.Sub(info.ModTime()) >= d.settleTime(info.ModTime())
+	q.seen, q.listed = info, now
+	return list, err
 }
 
 func (d *Dispatcher) attendTo(r spool.Request, all []spool.Request) error {
