@@ -119,7 +119,7 @@ func (r *rig) states(stems ...string) string {
 // TestCrashWhileRecovering: a dispatcher that dies between any two steps of a worker's recovery leaves nothing behind that
 // the next one does not put right.
 func TestCrashWhileRecovering(t *testing.T) {
-	for steps := range 10 {
+	for steps := range 12 {
 		for _, fenced := range []bool{false, true} {
 			t.Run(fmt.Sprint(steps, fenced), func(t *testing.T) {
 				r, w, h := threeInHand(t)

@@ -29,6 +29,7 @@ const (
 
 // Config is what a dispatcher is told.
 type Config struct {
+	Chain    Chain         // the Tasks around it; none if empty
 	Settle   time.Duration // how long an input must not have changed before it is taken
 	Log      *slog.Logger
 	OnChange func() // called by the loop after each round that changed the Snapshot; it must not block
@@ -54,6 +55,7 @@ type Dispatcher struct {
 	storage  *Trouble // the dispatcher's own
 	asked    requests
 	breaker  breaker
+	chain    chain
 
 	pace    float64 // seconds of user code per file, smoothed; 0 before the first
 	size    int     // of the last batch
@@ -78,6 +80,7 @@ func New(lock *spool.Lock, cfg Config) *Dispatcher {
 		calls: make(chan func()), over: make(chan struct{}), index: newIndex(), workers: map[string]*worker{}, size: 1,
 	}
 	d.asked = requests{answered: map[string]bool{}, odd: map[string]bool{}}
+	d.chain = newChain(cfg.Chain, d.spec, d.spool.Path())
 	d.breaker.limits = d.spec.Breaker
 	d.snapshot.Store(&Snapshot{Recovering: true})
 	return d
@@ -177,7 +180,7 @@ func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
 }
 
 func (d *Dispatcher) steps() []func(context.Context, time.Time) error {
-	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.attend, d.guard, d.discover, d.audit, d.feed, d.save}
+	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.attend, d.guard, d.seek, d.audit, d.feed, d.save, d.clearUp}
 }
 
 // keep sees to it that the right to write is still there, and is seen to be used. Steps that may take long call it, too.

@@ -73,7 +73,7 @@ func (d *Dispatcher) compare(f file, there results) (gone bool, err error) {
 	case output:
 		return false, d.outputWins(name, stem, hasError)
 	case p == placeDone:
-		return d.absent(spool.OutputName(stem, d.spec.OutputExt)), nil
+		return !d.chain.clear[0].gone.has(f) && d.absent(spool.OutputName(stem, d.spec.OutputExt)), nil
 	default:
 		return !hasError && d.absent(errFile), nil
 	}

@@ -230,6 +230,7 @@ func (d *Dispatcher) requeue(names []spool.Name, why string) error {
 		}
 		for _, name := range some {
 			d.forget(name)
+			d.miss(name, time.Now())
 		}
 	}
 	d.log.Info("files are run again", "files", len(names), "reason", why)

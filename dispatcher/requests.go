@@ -174,5 +174,8 @@ func (d *Dispatcher) replayRequest(e spool.Entry) {
 	case spool.EntryResumed:
 		d.breaker.pause = nil
 	default: // of neither
+		for _, c := range d.chain.clear {
+			c.replay(d.index, e)
+		}
 	}
 }

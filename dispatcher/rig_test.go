@@ -24,6 +24,8 @@ type rig struct {
 	lock *spool.Lock
 	d    *Dispatcher
 	now  time.Time
+
+	chain Chain
 }
 
 func newRig(t testing.TB, change ...func(*spool.Spec)) *rig {
@@ -75,7 +77,7 @@ func (r *rig) begin() {
 }
 
 func (r *rig) takeUp() error {
-	r.d = New(r.lock, Config{Settle: 2 * time.Second, Log: quietLog()})
+	r.d = New(r.lock, Config{Settle: 2 * time.Second, Log: quietLog(), Chain: r.chain})
 	r.d.wake = wake.New()
 	return r.d.recover(r.t.Context())
 }

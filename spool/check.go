@@ -153,7 +153,7 @@ func (c *checker) compare() error {
 			continue // the spec is not the one that the history was written under
 		}
 		output, errFile := OutputName(stem, c.spec.OutputExt), ErrName(stem)
-		c.count(inputs[name], outputs[output], outputs[errFile])
+		c.count(inputs[name], outputs[output] || h.deleted, outputs[errFile])
 		c.compareFile(name, h, outputs[output], outputs[errFile])
 		delete(outputs, output)
 		delete(outputs, errFile)
@@ -185,7 +185,7 @@ func (c *checker) compareFile(name Name, h *history, output, errFile bool) {
 	if output && errFile {
 		c.finally(ProblemBoth, path, "it has an output and an error file")
 	}
-	if (h.done || h.journaled) && !output {
+	if (h.done || h.journaled) && !output && !h.deleted {
 		c.finally(ProblemNoOutput, path, "it was done, and has no output")
 	}
 	if h.failed && !h.journaled && !output && !errFile {

@@ -11,6 +11,7 @@ import (
 // history is what ledgers and journals tell of a file.
 type history struct {
 	done, failed bool // the last word of the ledgers
+	deleted      bool // its output was not needed any more
 	folds        int  // how often journals told that it is done, since it was last requeued
 	worker       string
 	epoch        int  // worker and epoch of the last of these
@@ -65,10 +66,15 @@ func (c *checker) entry(epoch int, e Entry) {
 		h := c.of(e.File)
 		h.done, h.failed = false, true
 	}
+	if e.Kind == EntryDeleting {
+		for _, name := range e.Deleted {
+			c.of(name).deleted = true
+		}
+	}
 	if e.Kind == EntryRequeued {
 		for _, name := range e.Back {
 			h := c.of(name)
-			h.done, h.failed, h.folds = false, false, 0
+			h.done, h.failed, h.deleted, h.folds = false, false, false, 0
 		}
 	}
 }

@@ -64,6 +64,7 @@ type Entry struct {
 	Failure  *Failure  `json:"err,omitempty"`     // Failed
 	Attempts int       `json:"n,omitempty"`       // Failed
 	Time     time.Time `json:"time,omitzero"`     // Failed: by the dispatcher's clock, for people only
+	Deleted  []Name    `json:"del,omitempty"`     // Deleting, DeletingInputs
 	Reason   string    `json:"why,omitempty"`     // Ended, Failed, Requeued, Paused, Resumed
 	Request  string    `json:"req,omitempty"`     // Answered: the request's id
 	Spec     string    `json:"spec,omitempty"`    // Paused: fingerprint of the Task that failed so often
@@ -90,5 +91,10 @@ const (
 	EntryAnswered EntryKind = "answered" // what Request asked for is done
 	EntryPaused   EntryKind = "paused"   // Attempts files have failed alike, with Failure: no more are tried
 	EntryResumed  EntryKind = "resumed"  // they are tried again
+	EntryDeleting EntryKind = "deleting" // the outputs of Deleted are about to go: all that needed them are done
+	EntryDeleted  EntryKind = "deleted"  // they are gone
 	EntryClosed   EntryKind = "closed"   // the dispatcher ended in good order
+
+	EntryDeletingInputs EntryKind = "deletingInputs" // likewise the inputs themselves
+	EntryDeletedInputs  EntryKind = "deletedInputs"
 )

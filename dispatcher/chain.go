@@ -1,0 +1,151 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// absentFor is how long an input that a worker did not find is looked for again: clients of a network file system may take
+// a minute to see a file.
+const absentFor = 2 * time.Minute
+
+// Chain says how a Task hangs together with others of its pipeline. All are spools, named by their folders; one that is
+// not there yet has nothing to say.
+type Chain struct {
+	Parent        string   // its outputs are the inputs: they are taken from its history, and the input folder is not listed
+	Children      []string // what consumes the outputs
+	Siblings      []string // what consumes the same inputs
+	DeleteOutputs bool     // an output goes when all Children are done with it
+	DeleteInputs  bool     // an input goes when this Task and all Siblings are done with it
+}
+
+// source is another Task of the pipeline, or this one, as its history tells.
+type source struct {
+	dir     string
+	name    func(s *spool.Spec, theirs spool.Name) (spool.Name, bool) // what this Task calls a file of theirs
+	history *spool.History
+	spec    *spool.Spec
+	watched string
+}
+
+// chain is what a Task knows of those around it.
+type chain struct {
+	parent *source
+	absent map[spool.Name]time.Time // inputs that a worker did not find, and until when they are looked for
+	clear  []*clearing
+}
+
+func newChain(c Chain, spec *spool.Spec, self string) chain {
+	ch := chain{absent: map[spool.Name]time.Time{}}
+	if c.Parent != "" {
+		ch.parent = &source{dir: c.Parent, name: func(p *spool.Spec, theirs spool.Name) (spool.Name, bool) {
+			stem, ok := spool.MatchInput(string(theirs), p.InputExt)
+			name := spool.OutputName(stem, p.OutputExt)
+			_, match := spool.MatchInput(name, spec.InputExt)
+			return spool.Name(name), ok && match
+		}}
+	}
+	outputs := &clearing{kind: spool.EntryDeleting, done: spool.EntryDeleted, path: func(name spool.Name) string {
+		stem, _ := spool.MatchInput(string(name), spec.InputExt)
+		return filepath.Join(string(spec.OutputDir), spool.OutputName(stem, spec.OutputExt))
+	}}
+	if c.DeleteOutputs {
+		outputs.from(c.Children, func(child *spool.Spec, theirs spool.Name) (spool.Name, bool) {
+			stem, ok := spool.MatchInput(string(theirs), child.InputExt)
+			_, ours := spool.MatchInput(stem+child.InputExt, spec.OutputExt)
+			return spool.Name(stem + spec.InputExt), ok && ours
+		})
+	}
+	inputs := &clearing{kind: spool.EntryDeletingInputs, done: spool.EntryDeletedInputs, path: func(name spool.Name) string {
+		return filepath.Join(string(spec.InputDir), string(name))
+	}}
+	if c.DeleteInputs {
+		inputs.from(append([]string{self}, c.Siblings...), func(_ *spool.Spec, theirs spool.Name) (spool.Name, bool) { return theirs, true })
+	}
+	ch.clear = []*clearing{outputs, inputs}
+	return ch
+}
+
+// read calls fn with what is new.
+func (s *source) read(d *Dispatcher, fn func(e spool.Entry) error) error {
+	if s.history == nil {
+		other, err := spool.Open(s.dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.history, s.spec = other.History(), other.Spec()
+	}
+	if err := s.history.Read(fn); err != nil {
+		return err
+	}
+	if path := s.history.Path(); path != s.watched {
+		d.wake.Remove(s.watched)
+		d.wake.Add(path)
+		d.wake.Add(filepath.Dir(filepath.Dir(path))) // the next epoch comes there
+		s.watched = path
+	}
+	return nil
+}
+
+// seek takes up new inputs: from the parent's history if there is one, else from the input folder.
+func (d *Dispatcher) seek(ctx context.Context, now time.Time) error {
+	p := d.chain.parent
+	if p == nil {
+		return d.discover(ctx, now)
+	}
+	in := &d.inputs
+	err := p.read(d, func(e spool.Entry) error {
+		for _, theirs := range e.Done {
+			if name, ok := p.name(p.spec, theirs); ok {
+				d.hear(name)
+			}
+		}
+		return errors.Join(ctx.Err(), d.keep(time.Now()))
+	})
+	if errors.Is(err, spool.ErrSuperseded) {
+		return err
+	}
+	if in.err = err; err != nil {
+		return nil //nolint:nilerr // the Snapshot tells it; workers go on
+	}
+	in.listed, in.complete, in.fresh = now, true, false
+	d.lookForAbsent(now)
+	return nil
+}
+
+// hear takes up an input that the parent has published, whole.
+func (d *Dispatcher) hear(name spool.Name) {
+	delete(d.chain.absent, name)
+	stem, _ := spool.MatchInput(string(name), d.spec.InputExt)
+	if d.at(name) >= placeSettling || d.adopt(name, stem) {
+		return
+	}
+	d.move(name, placeWaiting)
+}
+
+// miss notes that a worker did not find an input of which the parent's history may say nothing more.
+func (d *Dispatcher) miss(name spool.Name, now time.Time) {
+	if d.chain.parent != nil {
+		d.chain.absent[name] = now.Add(absentFor)
+	}
+}
+
+// lookForAbsent takes inputs up again that have come after all.
+func (d *Dispatcher) lookForAbsent(now time.Time) {
+	for name, until := range d.chain.absent {
+		if _, err := os.Lstat(filepath.Join(string(d.spec.InputDir), string(name))); err == nil {
+			d.hear(name)
+		} else if now.After(until) {
+			delete(d.chain.absent, name)
+		}
+	}
+}
