@@ -26,7 +26,8 @@ type Config struct {
 	TakeOver bool // take the spool from a holder that shows no end
 	Terms    Terms
 	Executor executor.Executor
-	Settle   time.Duration // 0 is the usual
+	Settle   time.Duration    // 0 is the usual
+	Chain    dispatcher.Chain // the Tasks around it; none if empty
 	Log      *slog.Logger
 	Changed  func(*dispatcher.Snapshot) // may be nil; called by the loop after each change and at its end: it must not block
 }
@@ -111,7 +112,7 @@ func (f *Flow) begin(c Config) {
 			c.Changed(d.Snapshot())
 		}
 	}
-	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed})
+	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: c.Chain})
 	f.dispatcher, f.executor, f.fleet = d, c.Executor, fleet.New(f.lock.Spool(), c.Executor, d)
 	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
 	f.idleSince = time.Time{}
