@@ -117,7 +117,7 @@ func (d *Dispatcher) seek(ctx context.Context, now time.Time) error {
 	if in.err = err; err != nil {
 		return nil //nolint:nilerr // the Snapshot tells it; workers go on
 	}
-	in.listed, in.complete, in.fresh = now, true, false
+	in.listed, in.complete, in.fresh = true, true, false
 	d.lookForAbsent(now)
 	return nil
 }
