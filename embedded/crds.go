@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -107,6 +108,46 @@ func watchable(ctx context.Context, client rest.Interface, path string) error {
 		return err
 	}
 	return stream.Close()
+}
+
+// waitDescribed waits until both versions of OpenAPI tell of the CRDs.
+func waitDescribed(ctx context.Context, config *rest.Config, crds []*apiextensionsv1.CustomResourceDefinition) error {
+	clients, err := clientset.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, servedTimeout)
+	defer cancel()
+	for _, crd := range crds {
+		for _, v := range crd.Spec.Versions {
+			if !v.Served {
+				continue
+			}
+			path := "/apis/" + crd.Spec.Group + "/" + v.Name
+			for _, doc := range []string{"/openapi/v3" + path, "/openapi/v2"} {
+				err := waitFor(ctx, func() error { return described(ctx, clients.Discovery().RESTClient(), doc, path, crd) })
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func described(ctx context.Context, client rest.Interface, doc, path string, crd *apiextensionsv1.CustomResourceDefinition) error {
+	raw, err := client.Get().AbsPath(doc).MaxRetries(0).DoRaw(ctx)
+	if err != nil {
+		return err
+	}
+	if crd.Spec.Scope == apiextensionsv1.NamespaceScoped {
+		path += "/namespaces/{namespace}"
+	}
+	path += "/" + crd.Spec.Names.Plural
+	if !bytes.Contains(raw, []byte(`"`+path+`"`)) {
+		return fmt.Errorf("%s does not describe %s", doc, path)
+	}
+	return nil
 }
 
 // waitFor repeats try until it succeeds, and returns its last error when ctx ends first.

@@ -1,6 +1,7 @@
 // Package embedded runs a Kubernetes-style control plane in this process: the API server for custom resources, and
-// etcd. It serves CRDs and what is made of them on a loopback port, to its own user, and to kubectl. There are no
-// pods, namespaces, events or garbage collector. Its state is disposable: nothing survives Stop.
+// etcd. It serves the CRDs that it is started with and what is made of them on a loopback port, to its own user, and to
+// kubectl. There are no pods, namespaces, events or garbage collector, and no kinds to come. Its state is disposable:
+// nothing survives Stop.
 package embedded
 
 import (
@@ -77,7 +78,11 @@ func (c *ControlPlane) start(ctx context.Context, o Options) (err error) {
 	if c.server, err = startServer(l, p, c.store.endpoint, c.config, groups(o.CRDs)); err != nil {
 		return err
 	}
-	return installCRDs(ctx, c.config, o.CRDs)
+	if err := installCRDs(ctx, c.config, o.CRDs); err != nil {
+		return err
+	}
+	c.server.settle(c.config, o.CRDs)
+	return nil
 }
 
 // supervise waits for the end, asked for or not, and tears everything down.

@@ -7,15 +7,25 @@ import (
 	"net/url"
 	"sync"
 	"time"
+	_ "unsafe" // for go:linkname
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// setSegmentSize lowers the package-wide size of etcd's log segments, which are preallocated, two at a time: an
-// empty store would take 128 MB of disk.
-var setSegmentSize = sync.OnceFunc(func() { wal.SegmentSizeBytes = 8 << 20 })
+// tuneStore sets what etcd has as variables of its packages. Log segments are preallocated, two at a time: an empty store
+// would take 128 MB of disk.
+var tuneStore = sync.OnceFunc(func() {
+	wal.SegmentSizeBytes = 8 << 20
+	watchResyncPeriod = time.Second
+})
+
+// watchResyncPeriod is how often etcd's watch loop wakes up to look for watches that have yet to catch up with what was
+// written before they began; its own tests change it, too. It has no public name.
+//
+//go:linkname watchResyncPeriod go.etcd.io/etcd/server/v3/storage/mvcc.watchResyncPeriod
+var watchResyncPeriod time.Duration
 
 // store is an etcd of one member in this process. It listens on a Unix socket in the private run folder only, for
 // it knows no users.
@@ -26,7 +36,7 @@ type store struct {
 }
 
 func startStore(ctx context.Context, dir *runDir) (*store, error) {
-	setSegmentSize()
+	tuneStore()
 	failures := newFailures()
 	socket := url.URL{Scheme: "unix", Path: dir.join(socketName)}
 	cfg := storeConfig(dir.join("store"), socket)

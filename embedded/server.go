@@ -4,30 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	noop "go.opentelemetry.io/otel/trace/noop"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver"
-	"k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
-	extensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	apiversion "k8s.io/apimachinery/pkg/version"
-	"k8s.io/apiserver/pkg/authentication/request/x509"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
-	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/server/dynamiccertificates"
-	genericoptions "k8s.io/apiserver/pkg/server/options"
-	"k8s.io/apiserver/pkg/storage/storagebackend"
-	"k8s.io/apiserver/pkg/util/compatibility"
-	"k8s.io/apiserver/pkg/util/openapi"
-	"k8s.io/apiserver/pkg/util/webhook"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	basecompatibility "k8s.io/component-base/compatibility"
 )
 
 const (
@@ -46,6 +32,10 @@ type server struct {
 	listener    *listener
 	requests    context.Context // ends those that are left
 	endRequests context.CancelFunc
+	setup       context.Context // of the controllers of CRDs
+	endSetup    context.CancelFunc
+	settling    sync.WaitGroup
+	fixed       atomic.Bool // no kinds come or go any more
 	synced      map[string]<-chan struct{}
 	drained     <-chan struct{}
 	shutDown    context.CancelFunc
@@ -56,6 +46,13 @@ type server struct {
 // startServer begins to serve CRDs from the store; requests that come too early wait or fail with 503. The groups
 // are those of CRDs to come. It owns the listener from here on.
 func startServer(l *listener, p *pki, store string, client *rest.Config, groups []metav1.APIGroup) (*server, error) {
+	api, err := resourceServer(l, p, store, client)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups { // the server itself lists them for clients with aggregated discovery only
+		api.DiscoveryGroupManager.AddGroup(g)
+	}
 	cfg, err := serverConfig(l, p, client)
 	if err != nil {
 		return nil, err
@@ -63,40 +60,35 @@ func startServer(l *listener, p *pki, store string, client *rest.Config, groups 
 	s := &server{listener: l, drained: cfg.DrainedNotify(), done: make(chan struct{})}
 	s.requests, s.endRequests = context.WithCancel(context.Background())
 	cfg.BuildHandlerChainFunc = s.handlerChain
-	etcd, err := storage(&cfg.Config, store)
+	cfg.EnableDiscovery, cfg.OpenAPIConfig, cfg.OpenAPIV3Config = false, nil, nil // the API has its own
+	front, err := cfg.Complete().New("front", behind{DelegationTarget: genericserver.NewEmptyDelegate(), api: api})
 	if err != nil {
 		return nil, err
 	}
-	extensions := &apiserver.Config{
-		GenericConfig: cfg,
-		ExtraConfig: apiserver.ExtraConfig{
-			MasterCount:          1,
-			CRDRESTOptionsGetter: options.NewCRDRESTOptionsGetter(*etcd, nil, nil),
-			ServiceResolver:      webhook.NewDefaultServiceResolver(),
-			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, client, noop.NewTracerProvider()),
-		},
-	}
-	complete := extensions.Complete()
-	// Complete leaves discovery to an aggregator in front; there is none, and GET /apis would be 404.
-	complete.GenericConfig.EnableDiscovery = true
-	built, err := complete.New(genericserver.NewEmptyDelegate())
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range groups { // the server itself lists them for clients with aggregated discovery only
-		built.GenericAPIServer.DiscoveryGroupManager.AddGroup(g)
-	}
-	prepared := built.GenericAPIServer.PrepareRun()
+	prepared := front.PrepareRun()
 	prepared.ShutdownTimeout = shutdownTimeout
 
-	s.synced = built.GenericAPIServer.MuxAndDiscoveryCompleteSignals()
+	s.synced = front.MuxAndDiscoveryCompleteSignals()
 	var ctx context.Context
 	ctx, s.shutDown = context.WithCancel(context.Background())
+	s.setup, s.endSetup = context.WithCancel(ctx)
 	go func() {
 		defer close(s.done)
 		s.err = prepared.RunWithContext(ctx)
 	}()
+	api.RunPostStartHooks(s.setup)
 	return s, nil
+}
+
+// settle fixes the kinds: changes of CRDs are refused from here on. Once those there are have been described, too, their
+// controllers have nothing left to do, and are ended: each would wake an idle process twice a second.
+func (s *server) settle(client *rest.Config, crds []*apiextensionsv1.CustomResourceDefinition) {
+	s.fixed.Store(true)
+	s.settling.Go(func() {
+		if err := waitDescribed(s.setup, client, crds); err == nil { // else they may go on
+			s.endSetup()
+		}
+	})
 }
 
 // stop lets requests in flight end, up to requestGrace, then ends them.
@@ -105,6 +97,7 @@ func (s *server) stop() error {
 		return err
 	}
 	s.shutDown()
+	s.settling.Wait()
 	select {
 	case <-s.drained:
 	case <-time.After(requestGrace):
@@ -142,6 +135,10 @@ func (s *server) handlerChain(api http.Handler, cfg *genericserver.Config) http.
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		if s.fixed.Load() && info.APIGroup == apiextensionsv1.GroupName && !slices.Contains([]string{"get", "list", "watch"}, info.Verb) {
+			http.Error(w, "this control plane serves the kinds that it was started with: none can be added, changed or deleted", http.StatusForbidden)
+			return
+		}
 		// The server panics over these. Custom resources have no protobuf form.
 		if r.Header.Get("Content-Type") == runtime.ContentTypeProtobuf && info.APIGroup != apiextensionsv1.GroupName {
 			http.Error(w, "custom resources are sent as JSON or YAML", http.StatusUnsupportedMediaType)
@@ -155,73 +152,4 @@ func (s *server) handlerChain(api http.Handler, cfg *genericserver.Config) http.
 		}
 		chain.ServeHTTP(w, r)
 	})
-}
-
-// serverConfig is built by hand: the generic options want clients of a core API that is not there.
-func serverConfig(l *listener, p *pki, client *rest.Config) (*genericserver.RecommendedConfig, error) {
-	cert, err := dynamiccertificates.NewStaticCertKeyContent("server", p.server.cert, p.server.key)
-	if err != nil {
-		return nil, err
-	}
-	authority, err := dynamiccertificates.NewStaticCAContent("clients", p.authority)
-	if err != nil {
-		return nil, err
-	}
-	cfg := genericserver.NewRecommendedConfig(apiserver.Codecs)
-	cfg.EffectiveVersion = releaseVersion{compatibility.DefaultBuildEffectiveVersion()}
-	cfg.ExternalAddress = l.Addr().String()
-	cfg.MergedResourceConfig = apiserver.DefaultAPIResourceConfigSource()
-	cfg.SecureServing = &genericserver.SecureServingInfo{Listener: l, Cert: cert, ClientCA: authority}
-	cfg.LoopbackClientConfig = client
-	cfg.Authentication.Authenticator = x509.NewDynamic(authority.VerifyOptions, x509.CommonNameUserConversion)
-	cfg.Authorization.Authorizer = authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)
-	cfg.ShutdownWatchTerminationGracePeriod = requestGrace
-	describe(cfg)
-	simplify(cfg)
-	return cfg, nil
-}
-
-// describe sets up both versions of OpenAPI: without v2, too, the schemas of CRDs are never published and
-// kubectl explain has nothing to show.
-func describe(cfg *genericserver.RecommendedConfig) {
-	definitions := openapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(extensionsopenapi.GetOpenAPIDefinitions)
-	namer := openapinamer.NewDefinitionNamer(apiserver.Scheme, scheme.Scheme)
-	cfg.OpenAPIConfig = genericserver.DefaultOpenAPIConfig(definitions, namer)
-	cfg.OpenAPIConfig.Info.Title = "tigerflow"
-	cfg.OpenAPIV3Config = genericserver.DefaultOpenAPIV3Config(definitions, namer)
-	cfg.OpenAPIV3Config.Info.Title = "tigerflow"
-}
-
-// simplify leaves out what guards a server of many users and what wakes an idle one up.
-func simplify(cfg *genericserver.RecommendedConfig) {
-	cfg.EnableProfiling = false
-	cfg.EnableIndex = false
-	cfg.EnableMetrics = false
-	cfg.FlowControl = nil
-	cfg.MaxRequestsInFlight, cfg.MaxMutatingRequestsInFlight = 0, 0
-	cfg.StorageObjectCountTracker = nil
-	cfg.DisabledPostStartHooks.Insert("max-in-flight-filter")
-	cfg.HealthzChecks, cfg.LivezChecks, cfg.ReadyzChecks = nil, nil, nil // one of them runs on after the server
-}
-
-func storage(cfg *genericserver.Config, endpoint string) (*genericoptions.EtcdOptions, error) {
-	etcd := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig("/registry",
-		apiserver.Codecs.LegacyCodec(apiextensionsv1.SchemeGroupVersion)))
-	etcd.StorageConfig.Transport.ServerList = []string{endpoint}
-	etcd.SkipHealthEndpoints = true
-	// There is no garbage collector to answer the finalizer that a foreground deletion would set.
-	etcd.EnableGarbageCollection = false
-	return etcd, etcd.ApplyTo(cfg)
-}
-
-// releaseVersion reports a release: built as a library, the server would report a template that kubectl cannot parse.
-type releaseVersion struct {
-	basecompatibility.EffectiveVersion
-}
-
-func (v releaseVersion) Info() *apiversion.Info {
-	info := *v.EffectiveVersion.Info()
-	info.GitVersion = "v" + v.BinaryVersion().WithPatch(0).String() + "+tigerflow"
-	info.GitCommit, info.GitTreeState, info.BuildDate = "", "", "1970-01-01T00:00:00Z"
-	return &info
 }

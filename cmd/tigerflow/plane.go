@@ -12,8 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -85,7 +87,7 @@ func (p *plane) begin(takeOver bool) error {
 	}
 	local := task.Backend{Executor: p.executor}
 	p.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod,
+		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {
@@ -98,6 +100,11 @@ func (p *plane) begin(takeOver bool) error {
 		p.err = mgr.Start(ctx)
 	}()
 	return nil
+}
+
+// newQueue makes a queue without a name, which is not measured: an idle one does not wake up.
+func newQueue(_ string, limiter workqueue.TypedRateLimiter[ctrl.Request]) workqueue.TypedRateLimitingInterface[ctrl.Request] {
+	return priorityqueue.New("", func(o *priorityqueue.Opts[ctrl.Request]) { o.RateLimiter = limiter })
 }
 
 // done is closed when the plane has come to an end by itself.

@@ -37,6 +37,9 @@ type Backend struct {
 	Containers bool // it can run spec.container.image
 }
 
+// NewQueue makes the queue of a controller.
+type NewQueue func(name string, limiter workqueue.TypedRateLimiter[ctrl.Request]) workqueue.TypedRateLimitingInterface[ctrl.Request]
+
 // Reconciler reconciles Tasks whose dispatchers run in this process.
 type Reconciler struct {
 	Client   client.Client
@@ -45,6 +48,7 @@ type Reconciler struct {
 	Plane    string        // what spools are told of the control plane
 	TakeOver bool          // take spools from holders that show no end
 	Period   time.Duration // least time between two writes of counters that bring nothing new
+	NewQueue NewQueue      // nil is controller-runtime's own, which measures itself twice a second
 	Now      func() time.Time
 
 	mu    sync.Mutex
@@ -62,7 +66,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.Task{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, NewQueue: r.NewQueue}).
 		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
