@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/pipeline"
 )
 
 const samples = "../../config/samples"
@@ -58,6 +59,42 @@ func checkSample(t *testing.T, object runtime.Object) {
 		if p := template.Handler.Python; p != nil {
 			if _, err := os.Stat(filepath.Join(samples, p.Module)); err != nil {
 				t.Errorf("the sample needs a module that is not there: %v", err)
+			}
+		}
+	}
+}
+
+// What is made of configurations of TigerFlow, and the Tasks that are made of that, an API server takes as they are.
+func TestPlansAreAdmitted(t *testing.T) {
+	files, err := filepath.Glob("../../pipeline/config/testdata/*.golden")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no Pipelines (%v)", err)
+	}
+	pipelines, tasks := mustAdmission(t, "Pipeline"), mustAdmission(t, "Task")
+	for _, file := range append(files, filepath.Join(samples, "pipeline.yaml")) {
+		manifest, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := yaml.YAMLToJSONStrict(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := pipelines.strict(t, data).(*v1alpha1.Pipeline)
+		if errs := pipelines.admit(decode(t, string(manifest)), nil); len(errs) > 0 {
+			t.Errorf("%s: %v", file, errs.ToAggregate())
+		}
+		g, err := pipeline.New(&p.Spec)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, task := range g.Tasks(p) {
+			text, err := yaml.Marshal(task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if errs := tasks.admit(decode(t, string(text)), nil); len(errs) > 0 {
+				t.Errorf("%s: %s: %v", file, task.Name, errs.ToAggregate())
 			}
 		}
 	}
