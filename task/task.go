@@ -29,91 +29,130 @@
 package task
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 
+	"tigerflow.dev/tigerflow/internal/tether"
+	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/standalone"
+	"tigerflow.dev/tigerflow/task/cmdline"
 	"tigerflow.dev/tigerflow/task/protocol"
+	"tigerflow.dev/tigerflow/task/serve"
+	"tigerflow.dev/tigerflow/worker/workermain"
 )
 
 // Runner turns input into output. Where the Task's concurrency is above 1, Run is called by several goroutines.
-type Runner interface {
-	Run(ctx context.Context, input, output string) error
-}
+type Runner = serve.Runner
 
-type setupper interface {
-	Setup(ctx context.Context) error
-}
+// Kind is the kind of a task.
+type Kind = cmdline.Kind
 
-type teardowner interface {
-	Teardown(ctx context.Context) error
-}
+// The kinds: one file at a time; many at once, up to --concurrency-limit, for calls of APIs and the like; and workers on the
+// compute nodes of a cluster.
+const (
+	Local = cmdline.Local
+	Async = cmdline.LocalAsync
+	Slurm = cmdline.Slurm
+)
 
-// Main is the main function of a task's program. A worker that started the program is served; started by hand, the
-// program says how it is run and exits with status 2.
-func Main[T Runner]() {
-	if os.Getenv(protocol.EnvHandler) == "1" {
-		os.Exit(Serve[T]())
+// Main is the main function of a task's program, which is all there is to install: by hand it is the task's command line, and
+// it works the files off itself; as spec.handler.program of a Task it serves the worker that started it.
+func Main[T Runner](kind ...Kind) {
+	args := os.Args[1:]
+	switch {
+	case os.Getenv(protocol.EnvHandler) == "1":
+		os.Exit(serve.Serve[T]())
+	case len(args) > 0 && args[0] == "run" && os.Getenv(tether.LifelineEnv) != "": // started by run, below
+		if err := workermain.Run(args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
-	fmt.Fprintf(os.Stderr, "%s is a TigerFlow task: run it by `tigerflow run FILE`, where handler.program.path in FILE is this program\n",
-		reflect.TypeFor[T]().Name())
-	os.Exit(2)
+	k := Local
+	if len(kind) > 0 {
+		k = kind[0]
+	}
+	os.Exit(command[T](k, args, os.Stdout, os.Stderr))
 }
 
-// Serve runs the task over the handler protocol on the inherited descriptors until the worker asks for teardown, and
-// returns the exit status of the process. When the worker is gone Serve ends the process at once.
-func Serve[T Runner]() int {
-	s, err := inherit()
+// command is the command line of the task; it returns the exit code.
+func command[T Runner](kind Kind, args []string, stdout, stderr io.Writer) int {
+	program := filepath.Base(os.Args[0])
+	s, help, err := specification[T](kind, program, args)
+	if err == nil && help != "" {
+		_, err = io.WriteString(stdout, help)
+	} else if err == nil {
+		err = run(s, stdout, stderr)
+	}
+	if err == nil {
+		return 0
+	}
+	if s, ok := errors.AsType[*standalone.SignalError](err); ok {
+		return s.Code()
+	}
+	text := "Error: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	_, mistyped := errors.AsType[*cmdline.UsageError](err)
+	switch {
+	case mistyped:
+		if !strings.HasSuffix(text, "?") {
+			text += "."
+		}
+		fmt.Fprintf(stderr, "%s Try '%s --help' for help.\n", text, program)
+		return 2
+	case standalone.IsUsage(err):
+		fmt.Fprintln(stderr, text)
+		return 2
+	}
+	fmt.Fprintln(stderr, text)
+	return 1
+}
+
+// specification is what the arguments ask for, or the help text if they ask for that.
+func specification[T Runner](kind Kind, program string, args []string) (s standalone.Spec, help string, err error) {
+	params, err := serve.Options[T]()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return s, "", err
 	}
-	return s.serve(newInstance[T]())
+	options := cmdline.Options(kind, params, reflect.TypeFor[T]().Name())
+	values, err := cmdline.Parse(options, args)
+	if err != nil {
+		return s, "", err
+	}
+	if values.Has("help") {
+		return s, cmdline.Help(program, "Run the task as a CLI application", options, cmdline.Width(os.Stdout)), nil
+	}
+	given, err := serve.Params(params, values)
+	if err != nil {
+		return s, "", err
+	}
+	if err := serve.Check[T](given); err != nil {
+		return s, "", &cmdline.UsageError{Message: err.Error()}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return s, "", err
+	}
+	s = standalone.FromValues(kind, values, reflect.TypeFor[T]().Name())
+	s.Params, s.Prog = given, program
+	s.Handler.Program = &spool.ProgramHandler{Path: spool.Name(self)}
+	return s, "", nil
 }
 
-// instance is the one value of a task in a handler process.
-type instance struct {
-	pointer any // *T, to set it up and tear it down
-	run     func(ctx context.Context, input, output string) error
-}
-
-func newInstance[T Runner]() instance {
-	v := new(T)
-	return instance{
-		pointer: v,
-		run: func(ctx context.Context, input, output string) error {
-			return (*v).Run(ctx, input, output)
-		},
+// run works the files off, with this very program as the worker.
+func run(s standalone.Spec, stdout, stderr io.Writer) error {
+	idle, ends, err := standalone.IdleFromEnvironment()
+	if err != nil {
+		return err
 	}
-}
-
-// check finds what the compiler cannot: a task by pointer, and optional methods that would silently not be called.
-func (i instance) check() error {
-	t := reflect.TypeOf(i.pointer).Elem()
-	if t.Kind() != reflect.Struct {
-		return fmt.Errorf("a task must be a struct type, not %s: give Run a value receiver and name the struct in task.Main[…]()", t)
-	}
-	pointer := reflect.PointerTo(t)
-	if _, has := pointer.MethodByName("Setup"); has && !pointer.Implements(reflect.TypeFor[setupper]()) {
-		return fmt.Errorf("method Setup of %s must be func(context.Context) error", t.Name())
-	}
-	if _, has := pointer.MethodByName("Teardown"); has && !pointer.Implements(reflect.TypeFor[teardowner]()) {
-		return fmt.Errorf("method Teardown of %s must be func(context.Context) error", t.Name())
-	}
-	return nil
-}
-
-func (i instance) setup(ctx context.Context) error {
-	if s, ok := i.pointer.(setupper); ok {
-		return s.Setup(ctx)
-	}
-	return nil
-}
-
-func (i instance) teardown(ctx context.Context) error {
-	if t, ok := i.pointer.(teardowner); ok {
-		return t.Teardown(ctx)
-	}
-	return nil
+	return standalone.RunWithSignals(s, standalone.Options{
+		Worker: string(s.Handler.Program.Path), Stdout: stdout, Stderr: stderr, Ends: ends, IdleTimeout: idle,
+		Log: slog.New(slog.DiscardHandler),
+	})
 }

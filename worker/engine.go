@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -45,7 +46,7 @@ type engine struct {
 	spool   *spool.Spool
 	spec    *spool.Spec
 	w       *spool.Worker
-	out     *printLog
+	out     io.Writer // prints of user code
 	log     *slog.Logger
 	rec     *recorder
 	wake    *wake.Watcher
@@ -85,7 +86,7 @@ type engine struct {
 	end      *ending
 }
 
-func newEngine(c Config, s *spool.Spool, w *spool.Worker, out *printLog) *engine {
+func newEngine(c Config, s *spool.Spool, w *spool.Worker, out io.Writer) *engine {
 	spec := *s.Spec() // the concurrency is by lane
 	lanes, width := max(1, spec.Processes), max(1, spec.Concurrency)
 	if spec.Handler.Builtin != "" { // a second process would be this one again

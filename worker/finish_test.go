@@ -181,7 +181,7 @@ func TestCannotStart(t *testing.T) {
 		{"setup is killed", nil, "os.kill(os.getpid(), signal.SIGKILL)", spool.ExitSetupFailed, "SIGKILL"},
 		{"setup command", func(s *spool.Spec) { s.SetupCommands = []string{"true", "module-load x"} }, "", spool.ExitSetupFailed, "module-load x"},
 		{"no interpreter", python(func(h *spool.PythonHandler) { h.Interpreter = "python-absent" }), "", spool.ExitNotFound, "python-absent"},
-		{"unknown builtin", func(s *spool.Spec) { s.Handler = spool.Handler{Builtin: "ehco"} }, "", spool.ExitInvalid, `unknown builtin "ehco": known are echo`},
+		{"unknown builtin", func(s *spool.Spec) { s.Handler = spool.Handler{Builtin: "ehco"} }, "", spool.ExitInvalid, `unknown builtin "ehco": known are echo, http-request`},
 		{"unknown builtin param", func(s *spool.Spec) {
 			echo(s)
 			s.Params = map[string]json.RawMessage{"shade": json.RawMessage(`"red"`)}

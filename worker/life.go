@@ -51,7 +51,7 @@ func (e *engine) newHandler(working context.Context, l *lane) (handler.Handler, 
 		return nil, err
 	}
 	c := handler.Config{
-		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Log: e.out, Current: e.w.Current,
+		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Log: e.out, Narrate: e.cfg.Narrate != nil, Current: e.w.Current,
 		Results: e.results, Lane: l.index, Become: e.cfg.Become, Grace: e.cfg.timing.grace,
 	}
 	if e.spec.Handler.Python != nil {

@@ -10,6 +10,7 @@ import (
 
 	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/task/protocol"
 )
 
 // syncers is how many files are synced at once: the disk serves them in one commit.
@@ -52,6 +53,7 @@ func (r *recorder) publishGroup() error {
 	for i := range r.group {
 		if p := &r.group[i]; !p.lost {
 			r.done(p)
+			r.tell(protocol.OpPublished, p.file.name)
 		}
 	}
 	clear(r.group)
@@ -163,6 +165,7 @@ func (r *recorder) publish(p *pending) error {
 func (r *recorder) lose(p *pending, e *spool.Event) {
 	r.discard(p.file)
 	r.event(*e)
+	r.tellOf(e)
 	r.settle(p.file.batch, 1)
 	p.settled, p.lost = true, true
 }

@@ -3,12 +3,15 @@ package worker
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/task/protocol"
 )
 
 const (
@@ -39,8 +42,10 @@ type recorder struct {
 	w    *spool.Worker
 	spec *spool.Spec
 	log  *slog.Logger
-	time timing
-	stop context.CancelCauseFunc
+	// narrate gets what became of each file; nil is nobody.
+	narrate io.Writer
+	time    timing
+	stop    context.CancelCauseFunc
 
 	in     chan outcomes
 	failed chan error  // why the storage does not take something
@@ -61,7 +66,7 @@ type recorder struct {
 
 func newRecorder(w *spool.Worker, spec *spool.Spec, c Config, stop context.CancelCauseFunc) *recorder {
 	return &recorder{
-		w: w, spec: spec, log: c.Log, time: c.timing, stop: stop,
+		w: w, spec: spec, log: c.Log, narrate: c.Narrate, time: c.timing, stop: stop,
 		in: make(chan outcomes, 16), failed: make(chan error, 1), start: time.Now(),
 	}
 }
@@ -141,7 +146,25 @@ func (r *recorder) note(o *outcome) bool {
 	}
 	r.event(*o.event)
 	r.settle(o.batch, len(o.event.Files))
+	r.tellOf(o.event)
 	return !patient(o.event.Kind)
+}
+
+// tellOf narrates what an event means for its files.
+func (r *recorder) tellOf(e *spool.Event) {
+	op := protocol.OpAgain
+	if e.Kind == spool.EventFailed {
+		op = protocol.OpGivenUp
+	}
+	for _, name := range e.Files {
+		r.tell(op, name)
+	}
+}
+
+func (r *recorder) tell(op protocol.Op, name spool.Name) {
+	if r.narrate != nil {
+		protocol.Narrate(r.narrate, protocol.Narration{Op: op, Input: spool.Name(filepath.Join(string(r.spec.InputDir), string(name)))})
+	}
 }
 
 // patient tells the events that many files may have in a short time.

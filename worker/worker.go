@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -21,8 +22,10 @@ type Config struct {
 	IdleTimeout time.Duration // without work for so long it leaves; 0 is never
 	Deadline    time.Time     // when its time is up, which it is to leave before; zero is never
 	// Become gives this process the folder and the environment of user code, for a built-in task; nil leaves it as it is.
-	Become     func(dir string, env []string) error
-	Strays     func() error    // ends what user code has left outside its handler's group; nil if the parent does
+	Become func(dir string, env []string) error
+	Strays func() error // ends what user code has left outside its handler's group; nil if the parent does
+	// Narrate gets what user code prints, and in order with it narration of what happens; nil leaves the prints to the log.
+	Narrate    io.Writer
 	ParentGone <-chan struct{} // closed when the process that started it has ended; nil if nobody watches
 	Log        *slog.Logger
 
@@ -75,11 +78,15 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 		return "", ErrTaken
 	}
 	failpoint.Reach(failpoint.WorkerBorn)
-	out, err := openPrintLog(s.LogPath(c.ID), printLimit)
-	if err != nil {
-		return spool.ExitError, errors.Join(err, w.Exit(spool.ExitError, &spool.Failure{Type: "Error", Message: err.Error()}))
+	out := c.Narrate
+	if out == nil {
+		log, err := openPrintLog(s.LogPath(c.ID), printLimit)
+		if err != nil {
+			return spool.ExitError, errors.Join(err, w.Exit(spool.ExitError, &spool.Failure{Type: "Error", Message: err.Error()}))
+		}
+		defer log.Close()
+		out = log
 	}
-	defer out.Close()
 	if !c.Deadline.IsZero() {
 		c.wallTime = time.Until(c.Deadline)
 	}

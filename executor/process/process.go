@@ -26,6 +26,8 @@ var errClosed = errors.New("the executor is closed")
 // Executor starts workers as processes and is the witness of their ends. It must be closed.
 type Executor struct {
 	binary   string
+	stdout   *os.File // of workers; nil is their log
+	env      []string // more of the environment of workers
 	maxEnded int
 	changes  chan struct{}
 
@@ -46,8 +48,17 @@ type Executor struct {
 	ended   []executor.WorkerID // the oldest first
 }
 
+// Option changes what workers are given.
+type Option func(*Executor)
+
+// WithStdout has workers write their stdout to f, with variables in their environment that ask them for something to
+// write. Their stderr still goes to their logs.
+func WithStdout(f *os.File, env ...string) Option {
+	return func(e *Executor) { e.stdout, e.env = f, env }
+}
+
 // New returns an executor that runs the given worker program.
-func New(binary string) (*Executor, error) {
+func New(binary string, options ...Option) (*Executor, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making the workers' lifeline: %w", err)
@@ -64,6 +75,9 @@ func New(binary string) (*Executor, error) {
 	}
 	e.open, e.shut = context.WithCancel(context.Background())
 	e.reaping, e.leave = context.WithCancel(context.Background())
+	for _, option := range options {
+		option(e)
+	}
 	return e, nil
 }
 

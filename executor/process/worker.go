@@ -153,8 +153,11 @@ func (e *Executor) spawn(ctx context.Context, s executor.Spec) (*exec.Cmd, error
 	const patience = time.Second
 	for pause := time.Millisecond; ; pause *= 2 {
 		cmd := exec.Command(e.binary, append([]string{"run", "--spool", s.Spool, "--id", s.ID.String()}, s.Args...)...)
-		cmd.Env = append(os.Environ(), tether.CookieEnv+"="+s.ID.String(), tether.LifelineEnv+"=3")
+		cmd.Env = append(append(os.Environ(), e.env...), tether.CookieEnv+"="+s.ID.String(), tether.LifelineEnv+"=3")
 		cmd.Stdout, cmd.Stderr = log, log
+		if e.stdout != nil {
+			cmd.Stdout = e.stdout
+		}
 		cmd.ExtraFiles = []*os.File{e.lifelineRead} // descriptor 3
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		err := cmd.Start()

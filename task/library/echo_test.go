@@ -124,7 +124,7 @@ func TestLibrary(t *testing.T) {
 			t.Errorf("%s is listed but not found", name)
 		}
 	}
-	if got := fmt.Sprint(Names()); got != "[echo]" {
+	if got := fmt.Sprint(Names()); got != "[echo http-request]" {
 		t.Errorf("names are %s", got)
 	}
 	if _, ok := Lookup("Echo"); ok {

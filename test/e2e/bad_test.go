@@ -74,7 +74,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "no such builtin", spec: `{handler: {builtin: nope}}`,
-			stderr: `t: InvalidHandler: unknown builtin "nope": known are echo`,
+			stderr: `t: InvalidHandler: unknown builtin "nope": known are echo, http-request`,
 		},
 		{name: "unknown field", spec: `{handler: {builtin: echo}, frob: 1}`, stderr: `t.yaml: Task t: unknown field "spec.frob"`},
 		{

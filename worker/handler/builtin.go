@@ -5,9 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"tigerflow.dev/tigerflow/task"
+	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/library"
 	"tigerflow.dev/tigerflow/task/protocol"
+	"tigerflow.dev/tigerflow/task/serve"
 )
 
 // builtin runs a task of the library by goroutines of this process. What it does to the process – an exit, memory used
@@ -15,7 +16,7 @@ import (
 type builtin struct {
 	pool
 	config Config
-	task   *task.Inside
+	task   *serve.Inside
 	ctx    context.Context //nolint:containedctx // of user code, ended by Kill
 	cancel context.CancelFunc
 	parted error // of the teardown; set before ended is closed
@@ -42,6 +43,7 @@ func startBuiltin(ctx context.Context, c Config, env []string) (Handler, error) 
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	concurrency := max(1, c.Spec.Concurrency)
 	stop := context.AfterFunc(ctx, h.cancel)
+	c.narrate(protocol.Narration{Op: protocol.OpSetup})
 	stage, failure := h.task.Setup(h.ctx, protocol.Setup{Task: c.Spec.Task, Params: c.Spec.Params, Concurrency: concurrency})
 	if !stop() && failure == nil {
 		h.tearDown()
@@ -51,6 +53,7 @@ func startBuiltin(ctx context.Context, c Config, env []string) (Handler, error) 
 		h.cancel()
 		return nil, &SetupError{Stage: stage, Failure: *failure}
 	}
+	c.narrate(protocol.Narration{Op: protocol.OpReady})
 	go h.work(concurrency)
 	return h, nil
 }
@@ -62,12 +65,14 @@ func (h *builtin) run(r Request) (Result, bool) {
 		result.Failure = startFailure(err)
 		return result, true
 	}
+	h.config.narrate(protocol.Narration{Op: protocol.OpBegin, Input: spool.Name(r.Input)})
 	start := time.Now()
 	result.Failure = h.task.Run(h.ctx, r.Input, r.Output)
 	if h.wasKilled() {
 		return result, false
 	}
 	result.Seconds = time.Since(start).Seconds()
+	h.config.narrate(protocol.Narration{Op: protocol.OpEnd, Input: spool.Name(r.Input), OK: result.Failure == nil})
 	if h.config.Spec.Concurrency > 1 || len(h.queue) == 0 {
 		_ = protocol.ClearMark(h.config.Current, r.Slot) // a mark that stays does no harm: the file was answered
 	}
@@ -76,6 +81,7 @@ func (h *builtin) run(r Request) (Result, bool) {
 
 func (h *builtin) tearDown() {
 	defer h.cancel()
+	h.config.narrate(protocol.Narration{Op: protocol.OpTeardown})
 	if failure := h.task.Teardown(h.ctx); failure != nil {
 		h.parted = &SetupError{Stage: protocol.StageTeardown, Failure: *failure}
 	}

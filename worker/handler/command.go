@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/protocol"
 )
 
@@ -51,6 +52,9 @@ func startCommands(c Config, env []string) (Handler, error) {
 	if err := h.resolve(); err != nil {
 		return nil, err
 	}
+	c.narrate(protocol.Narration{Op: protocol.OpSetup})
+	c.narrate(protocol.Narration{Op: protocol.OpReady})
+	h.finish = func() { c.narrate(protocol.Narration{Op: protocol.OpTeardown}) }
 	go h.work(concurrency)
 	return h, nil
 }
@@ -96,6 +100,7 @@ func (h *commands) run(r Request) (result Result, ok bool) {
 		result.Failure = startFailure(err)
 		return result, true
 	}
+	h.config.narrate(protocol.Narration{Op: protocol.OpBegin, Input: spool.Name(r.Input)})
 	start := time.Now()
 	e, stderr, done, err := h.execute(r)
 	if h.wasKilled() {
@@ -114,6 +119,7 @@ func (h *commands) run(r Request) (result Result, ok bool) {
 	case e.Code != 0:
 		result.Failure, result.ExitCode, result.Crashed = e.failure(), e.Code, e.Signal != 0
 	}
+	h.config.narrate(protocol.Narration{Op: protocol.OpEnd, Input: spool.Name(r.Input), OK: result.Failure == nil})
 	return result, true
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Epoch      string    // epoch of the dispatcher, for user code
 	PythonPath string    // where the Python package tigerflow is: a folder or zip
 	Log        io.Writer // gets stdout and stderr of user code; several may write at once
+	Narrate    bool      // tell in Log what happens, in order with the prints
 	Current    *os.File  // the blame file, open for writing
 
 	Results chan<- Result // gets the results of this handler, and may be shared by several
@@ -157,4 +158,11 @@ func Start(ctx context.Context, c Config) (Handler, error) {
 		return startBuiltin(ctx, c, env)
 	}
 	return startServed(ctx, c, env)
+}
+
+// narrate tells what happens where this process runs the author's code; others tell it themselves.
+func (c Config) narrate(n protocol.Narration) {
+	if c.Narrate {
+		protocol.Narrate(c.Log, n)
+	}
 }

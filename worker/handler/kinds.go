@@ -16,6 +16,9 @@ const pythonStart = "import sys; first = [] if getattr(sys.flags, 'safe_path', F
 // served is the program that serves the Spec's task.
 func (c Config) served() (program, error) {
 	p := program{vars: []string{protocol.EnvHandler + "=1"}}
+	if c.Narrate {
+		p.vars = append(p.vars, protocol.EnvNarrate+"=1")
+	}
 	switch h := c.Spec.Handler; {
 	case h.Python != nil:
 		interpreter := cmp.Or(h.Python.Interpreter, "python3")

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tigerflow.dev/tigerflow/spool"
-	"tigerflow.dev/tigerflow/task"
 	"tigerflow.dev/tigerflow/task/protocol"
+	"tigerflow.dev/tigerflow/task/serve"
 )
 
 // The test binary is also the program of an author: `program NAME`.
@@ -43,7 +43,7 @@ var self, _ = os.Executable()
 
 func programs() map[string]func() int {
 	return map[string]func() int{
-		"task": task.Serve[scripted],
+		"task": serve.Serve[scripted],
 		// Programs that are no proper handlers.
 		"exits":      func() int { fmt.Println("leaving"); return 3 },
 		"mute":       func() int { waitForKill(); return 0 },

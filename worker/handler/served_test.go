@@ -309,7 +309,7 @@ func TestBuiltin(t *testing.T) {
 	h := f.start()
 	f.expectDone(h, f.run(h, "text"), "TEXT")
 	f.config.Spec.Handler.Builtin = "ecco"
-	if err := f.startError(); err.Error() != `load failed: TaskError: unknown builtin "ecco": known are echo` {
+	if err := f.startError(); err.Error() != `load failed: TaskError: unknown builtin "ecco": known are echo, http-request` {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package task
+package serve
 
 import (
 	"context"
@@ -252,7 +252,7 @@ func TestServeFailsOutsideFiles(t *testing.T) {
 	}{
 		{
 			"task by pointer", newInstance[*Echoing](), "", protocol.StageLoad,
-			"a task must be a struct type, not *task.Echoing: give Run a value receiver and name the struct in task.Main[…]()",
+			"a task must be a struct type, not *serve.Echoing: give Run a value receiver and name the struct in task.Main[…]()",
 		},
 		{
 			"Setup that would not be called", newInstance[oddSetup](), "", protocol.StageLoad,

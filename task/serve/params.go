@@ -1,4 +1,4 @@
-package task
+package serve
 
 import (
 	"encoding/json"
@@ -24,18 +24,22 @@ var paramName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 type param struct {
 	field    reflect.Value
 	fallback string // the default tag
+	help     string
 	required bool
 }
 
 type params struct {
 	task string // name of the task's type
 	all  map[string]param
+	// order is that of the fields.
+	order []string
 }
 
 // paramsOf finds the tagged fields of the struct that pointer leads to, those of embedded structs too.
 func paramsOf(pointer any) (*params, error) {
 	v := reflect.ValueOf(pointer).Elem()
 	all := map[string]param{}
+	var order []string
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		name, tagged := f.Tag.Lookup("param")
 		if !tagged {
@@ -59,12 +63,13 @@ func paramsOf(pointer any) (*params, error) {
 			return nil, fmt.Errorf("field %s: params cannot come from an embedded pointer", f.Name)
 		}
 		fallback, optional := f.Tag.Lookup("default")
-		all[name] = param{field: field, fallback: fallback, required: !optional && f.Type.Kind() != reflect.Bool}
+		order = append(order, name)
+		all[name] = param{field: field, fallback: fallback, help: f.Tag.Get("help"), required: !optional && f.Type.Kind() != reflect.Bool}
 		if optional && !setDefault(field, fallback) {
 			return nil, fmt.Errorf("field %s: default %q is not %s", f.Name, fallback, expected(f.Type))
 		}
 	}
-	return &params{task: v.Type().Name(), all: all}, nil
+	return &params{task: v.Type().Name(), all: all, order: order}, nil
 }
 
 // set gives every param the value that the Task has for it; null counts as none.

@@ -1,4 +1,4 @@
-package task
+package serve
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 
 // session is one conversation with a worker.
 type session struct {
+	narrate  bool // tell in the log what happens, for a person who watches
 	requests *protocol.Reader
 	blame    io.WriterAt
 
@@ -37,17 +38,20 @@ func inherit() (*session, error) {
 			return nil, fmt.Errorf("%s is set but descriptors 3 to 5 are not open: only a worker starts a handler", protocol.EnvHandler)
 		}
 	}
-	if err := os.Unsetenv(protocol.EnvHandler); err != nil {
+	narrate := os.Getenv(protocol.EnvNarrate) == "1"
+	if err := errors.Join(os.Unsetenv(protocol.EnvHandler), os.Unsetenv(protocol.EnvNarrate)); err != nil {
 		return nil, err
 	}
 	// The worker asks by protocol. Caught instead of ignored, for children inherit what is ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
 	go exitWithWorker()
-	return newSession(
+	s := newSession(
 		os.NewFile(protocol.RequestFD, "requests"),
 		os.NewFile(protocol.ReplyFD, "replies"),
 		os.NewFile(protocol.BlameFD, "blame"),
-	), nil
+	)
+	s.narrate = narrate
+	return s, nil
 }
 
 // exitWithWorker ends the process, whatever user code is doing, when the worker's end of the requests is closed.
@@ -70,18 +74,21 @@ func (s *session) serve(task instance) int {
 	if err != nil {
 		return s.lost(err)
 	}
+	s.tell(protocol.OpSetup)
 	if stage, failure := prepare(ctx, task, setup.Setup); failure != nil {
 		if err := s.reply(func(b []byte) []byte { return protocol.AppendFailed(b, stage, *failure) }); err != nil {
 			return s.lost(err)
 		}
 		return 1
 	}
+	s.tell(protocol.OpReady)
 	if err := s.reply(protocol.AppendReady); err != nil {
 		return s.lost(err)
 	}
 	if err := s.runAll(ctx, task, setup.Concurrency); err != nil {
 		return s.lost(err)
 	}
+	s.tell(protocol.OpTeardown)
 	last := protocol.AppendBye
 	if failure := guard(func() error { return task.teardown(ctx) }); failure != nil {
 		last = func(b []byte) []byte { return protocol.AppendFailed(b, protocol.StageTeardown, *failure) }
@@ -155,9 +162,11 @@ func (s *session) run(ctx context.Context, task instance, r protocol.Run, overwr
 	if err := protocol.WriteMark(s.blame, r.Slot, r.Mark); err != nil {
 		return s.reply(func(b []byte) []byte { return protocol.AppendError(b, r.ID, 0, *describe(err)) })
 	}
+	s.tellOf(protocol.Narration{Op: protocol.OpBegin, Input: r.Input})
 	start := time.Now()
 	failure := guard(func() error { return task.run(ctx, string(r.Input), string(r.Output)) })
 	seconds := time.Since(start).Seconds()
+	s.tellOf(protocol.Narration{Op: protocol.OpEnd, Input: r.Input, OK: failure == nil})
 	if !overwritten {
 		_ = protocol.ClearMark(s.blame, r.Slot) // a mark that stays does no harm: the worker knows of files that were answered
 	}
@@ -167,6 +176,14 @@ func (s *session) run(ctx context.Context, task instance, r protocol.Run, overwr
 		}
 		return protocol.AppendDone(b, r.ID, seconds)
 	})
+}
+
+func (s *session) tell(op protocol.Op) { s.tellOf(protocol.Narration{Op: op}) }
+
+func (s *session) tellOf(n protocol.Narration) {
+	if s.narrate {
+		protocol.Narrate(os.Stderr, n)
+	}
 }
 
 func (s *session) next() (protocol.Request, error) {

@@ -1,4 +1,4 @@
-package task
+package serve
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ const asProgram = "TIGERFLOW_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		Main[Processing]()
+		os.Exit(Serve[Processing]())
 	}
 	os.Exit(m.Run())
 }
@@ -136,17 +136,12 @@ func TestHandlerEndsWithItsWorker(t *testing.T) {
 	}
 }
 
-func TestMainByHand(t *testing.T) {
-	for env, want := range map[string]string{
-		"":                         "Processing is a TigerFlow task: run it by `tigerflow run FILE`, where handler.program.path in FILE is this program\n",
-		protocol.EnvHandler + "=1": "TIGERFLOW_HANDLER is set but descriptors 3 to 5 are not open: only a worker starts a handler\n",
-	} {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), asProgram+"=1", env)
-		out, err := cmd.CombinedOutput()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() == 0 || string(out) != want {
-			t.Errorf("%s: %v and %q, want %q", env, err, out, want)
-		}
+func TestServeByHand(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), asProgram+"=1", protocol.EnvHandler+"=1")
+	out, err := cmd.CombinedOutput()
+	const want = "TIGERFLOW_HANDLER is set but descriptors 3 to 5 are not open: only a worker starts a handler\n"
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() == 0 || string(out) != want {
+		t.Errorf("%v and %q, want %q", err, out, want)
 	}
 }

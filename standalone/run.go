@@ -1,0 +1,279 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor/process"
+	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/flow"
+	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/task/protocol"
+)
+
+// Options is how a Spec is run.
+type Options struct {
+	Worker         string    // path of the worker program
+	Stdout, Stderr io.Writer // prints of user code, and log lines
+	// Signals brings what asks for the end: the first lets the files in hand finish, the second ends at once.
+	Signals     <-chan os.Signal
+	Ends        bool          // end when there was nothing to do for IdleTimeout
+	IdleTimeout time.Duration // 0 is as soon as all files are done
+	Log         *slog.Logger  // what is being done, for those who look into TigerFlow itself
+}
+
+// SignalError is the end that a signal asked for.
+type SignalError struct{ Signal syscall.Signal }
+
+func (e *SignalError) Error() string { return "ended by signal: " + e.Signal.String() }
+
+// Code is the exit code that shells expect of it.
+func (e *SignalError) Code() int { return 128 + int(e.Signal) }
+
+// FailedError says that all files came to their end, some of them by failing.
+type FailedError struct{ Failed, Done int64 }
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("%d of %d files failed: the .err files in the output directory say why", e.Failed, e.Failed+e.Done)
+}
+
+// StopError says that the task cannot go on: its setup fails, or its handler dies again and again.
+type StopError struct {
+	Reason  spool.ExitReason
+	Failure spool.Failure
+}
+
+func (e *StopError) Error() string {
+	text := e.Failure.Message
+	if e.Failure.Type != "" && e.Failure.Type != "TaskError" && e.Failure.Type != "NotFound" {
+		text = e.Failure.Type + ": " + text
+	}
+	switch e.Reason {
+	case spool.ExitSetupFailed:
+		return "the task's setup failed: " + text
+	default:
+		return text
+	}
+}
+
+// IsUsage reports whether an error of Run is the mistake of who called the task, or of its author: nothing that another
+// try would mend.
+func IsUsage(err error) bool {
+	if _, ok := errors.AsType[*UsageError](err); ok {
+		return true
+	}
+	if stop, ok := errors.AsType[*StopError](err); ok {
+		switch stop.Reason {
+		case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound:
+			return true
+		default:
+		}
+	}
+	return isRefused(err)
+}
+
+const (
+	stepLast = time.Second // the longest pause between two looks at everything
+	// unlimited is the time that files in hand have to finish: the user can end the wait by a second signal.
+	unlimited = 365 * 24 * time.Hour
+	// tellAfter is how long the worker has to tell of a failure itself.
+	tellAfter = time.Second
+	// recoverPatience is how long the records of workers that were ended at once may take.
+	recoverPatience = 5 * time.Second
+)
+
+// runner is one run of a lone task.
+type runner struct {
+	options  Options
+	terminal *terminal
+	executor *process.Executor
+	flow     flow.Flow
+	want     flow.Want
+	changes  chan struct{}
+	told     time.Time // up to when failures were told
+	trouble  string
+	signal   syscall.Signal // that asked for the end; 0 before
+}
+
+// Run runs the task until a signal or, if the options say so, until there is nothing left to do. The error is a
+// *UsageError, a *flow.RefusedError, a *SignalError, a *FailedError, a *StopError, or a fault of the system.
+func Run(ctx context.Context, s Spec, o Options) (err error) {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	spec, err := s.spoolSpec()
+	if err != nil {
+		return err
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making a pipe: %w", err)
+	}
+	r := &runner{
+		options: o, terminal: newTerminal(o.Stdout, o.Stderr, string(spec.InputDir)), changes: make(chan struct{}, 1), told: time.Now(),
+		want: flow.Want{
+			Need: fleet.Need{Min: 1, Max: 1, DrainTimeout: unlimited},
+			Ends: o.Ends, IdleLimit: o.IdleTimeout,
+		},
+	}
+	if r.executor, err = process.New(o.Worker, process.WithStdout(write, protocol.EnvNarrate+"=1")); err != nil {
+		return errors.Join(err, read.Close(), write.Close())
+	}
+	followed := make(chan error, 1)
+	go func() { followed <- r.terminal.follow(read) }()
+	err = r.run(ctx, spec)
+	err = errors.Join(err, r.close(err))
+	// No worker has the other end any more.
+	err = errors.Join(err, write.Close(), <-followed, read.Close())
+	r.terminal.settle()
+	if r.flow.Snapshot() != nil && !isRefused(err) {
+		r.farewell(err)
+	}
+	return err
+}
+
+func isRefused(err error) bool {
+	_, refused := errors.AsType[*flow.RefusedError](err)
+	return refused
+}
+
+// farewell tells the end in TigerFlow's words.
+func (r *runner) farewell(err error) {
+	if stop, ok := errors.AsType[*StopError](err); ok {
+		if text := strings.TrimSpace(stop.Failure.Traceback); text != "" {
+			fmt.Fprintln(r.options.Stderr, text)
+		}
+		return
+	}
+	r.terminal.shutDown()
+	r.terminal.log(info, "Task shutdown complete")
+}
+
+// run works until there is a reason to end, and until the workers have ended unless they are to be killed.
+func (r *runner) run(ctx context.Context, spec spool.Spec) error {
+	owner := spool.Owner{Plane: "the command line", Name: spec.Task}
+	err := r.flow.Open(spec, flow.Config{
+		Owner: owner, Executor: r.executor, Log: r.options.Log, Changed: func(*dispatcher.Snapshot) { r.wake() },
+		Terms: flow.Terms{Input: "--input-dir", InputBase: "--input-dir", Output: "--output-dir"},
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		state, err := r.flow.Step(ctx, time.Now(), r.want)
+		if err != nil {
+			return err
+		}
+		if over, err := r.judge(state); over || err != nil {
+			return err
+		}
+		pause := stepLast
+		if state.Next > 0 {
+			pause = min(pause, state.Next)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case s := <-r.options.Signals:
+			if r.signaled(s) {
+				return &SignalError{r.signal}
+			}
+		case <-r.changes:
+		case <-r.executor.Changes():
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (r *runner) wake() {
+	select {
+	case r.changes <- struct{}{}:
+	default:
+	}
+}
+
+// signaled takes a signal in and reports whether everything is to end at once.
+func (r *runner) signaled(s os.Signal) bool {
+	number, _ := s.(syscall.Signal)
+	if r.signal != 0 {
+		r.terminal.urgent(warning, "Received signal %d, ending at once", int(number))
+		return true
+	}
+	r.signal = number
+	r.terminal.log(warning, "Received signal %d, initiating shutdown", int(number))
+	r.want.Need.Suspended = true
+	return false
+}
+
+// judge tells what is new and reports whether the run is over.
+func (r *runner) judge(s flow.State) (over bool, err error) {
+	r.tell(s.Snapshot)
+	switch {
+	case s.Finished:
+		return true, verdict(s.Snapshot)
+	case r.signal != 0 && s.Unavailable == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(s.Snapshot.Workers) == 0:
+		return true, &SignalError{r.signal}
+	case s.Fleet.Stall != nil:
+		return true, &StopError{s.Fleet.Stall.Reason, s.Fleet.Stall.Failure}
+	}
+	if exit := s.Fleet.Crashing; exit != nil && exit.Failure != nil {
+		switch exit.Reason {
+		case spool.ExitSetupFailed, spool.ExitHandlerFailed:
+			return true, &StopError{exit.Reason, *exit.Failure}
+		default: // the next worker may do better
+		}
+	}
+	return false, nil
+}
+
+// verdict is what the end means for who reads the exit code.
+func verdict(s *dispatcher.Snapshot) error {
+	if s.Failed > 0 {
+		return &FailedError{Failed: s.Failed, Done: s.Done}
+	}
+	return nil
+}
+
+// tell tells what the workers do not: failures that a crash has left, and a storage that makes everything wait.
+func (r *runner) tell(s *dispatcher.Snapshot) {
+	until := time.Now().Add(-tellAfter)
+	for _, f := range s.Recent {
+		if f.Time.After(r.told) && !f.Time.After(until) {
+			r.terminal.gaveUp(f.File)
+		}
+	}
+	if until.After(r.told) {
+		r.told = until
+	}
+	trouble := s.Input
+	if s.Storage != nil {
+		trouble = s.Storage.Message
+	}
+	if trouble != "" && trouble != r.trouble {
+		r.terminal.log(warning, "Waiting for the storage: %s", strings.ReplaceAll(trouble, "\n", "; "))
+	}
+	r.trouble = trouble
+}
+
+// close ends the workers, records their ends and lets go of the spool.
+func (r *runner) close(reason error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), recoverPatience)
+	defer cancel()
+	now, hurry := context.WithCancel(ctx)
+	hurry() // those that were to finish have ended
+	err := r.executor.Close(now)
+	r.flow.Recover(ctx)
+	closing := r.flow.Close()
+	if isRefused(reason) && errors.Is(closing, spool.ErrSuperseded) { // it says the same
+		closing = nil
+	}
+	return errors.Join(err, closing)
+}

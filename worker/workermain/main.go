@@ -1,0 +1,112 @@
+// Package workermain is the main function of a worker's process: its flags, its signals, and what it does about user code that
+// it leaves behind. The program tigerflow-worker is one, and so is every program built with the Go SDK.
+package workermain
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tigerflow.dev/tigerflow/internal/tether"
+	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/task/protocol"
+	"tigerflow.dev/tigerflow/worker"
+)
+
+// Usage is how a worker is called.
+const Usage = `--spool DIR --id ID [--idle-timeout DURATION] [--wall-time DURATION]`
+
+// ErrUsage means that the flags are wrong.
+var ErrUsage = errors.New("usage: tigerflow-worker run " + Usage)
+
+// leftoverPatience is how long a worker whose parent is gone goes on ending what it started.
+const leftoverPatience = 10 * time.Second
+
+// Run runs a worker until there is a reason to leave. SIGTERM asks it to finish what is in hand; a second one ends it at
+// once, as does the end of the process that started it.
+func Run(args []string) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	c := worker.Config{Log: log}
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.StringVar(&c.Spool, "spool", "", "folder of the Task's spool")
+	flags.StringVar(&c.ID, "id", "", "the worker's name")
+	flags.DurationVar(&c.IdleTimeout, "idle-timeout", 0, "leave after so long without work; 0 is never")
+	wallTime := flags.Duration("wall-time", 0, "leave before so long has passed since the start; 0 is no limit")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		return ErrUsage
+	}
+	if !spool.ValidWorker(c.ID) {
+		return fmt.Errorf("%w: --id %q is not KEY.INDEX.rN", ErrUsage, c.ID)
+	}
+	if *wallTime < 0 {
+		return fmt.Errorf("%w: --wall-time %s is negative", ErrUsage, *wallTime)
+	}
+	if *wallTime > 0 {
+		c.Deadline = time.Now().Add(*wallTime)
+	}
+	// A handler's end then means the end of its whole group: what it leaves behind becomes this process's to wait for.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("becoming the reaper of user code: %w", err)
+	}
+	c.Become = become
+	if os.Getenv(protocol.EnvNarrate) == "1" { // a person watches what this process writes
+		c.Narrate = os.Stdout
+	}
+	err := os.Unsetenv(protocol.EnvNarrate)
+	if err != nil {
+		return err
+	}
+	if c.ParentGone, err = tether.Lifeline(); err != nil {
+		return err
+	}
+	working, stopWorking := context.WithCancel(context.Background())
+	defer stopWorking()
+	taking, stopTaking := context.WithCancel(working)
+	defer stopTaking()
+	// Caught and left alone instead of ignored: user code would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stopTaking()
+		<-signals
+		stopWorking()
+	}()
+	c.Strays = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
+		defer cancel()
+		return tether.EndWorker(ctx, c.ID, os.Getpid())
+	}
+	reason, err := worker.Run(working, taking, c)
+	if errors.Is(err, worker.ErrTaken) {
+		log.Info("another process works in this slot", "worker", c.ID)
+		return nil
+	}
+	log.Info("worker ends", "worker", c.ID, "reason", reason)
+	return err
+}
+
+// become gives this process the place of a built-in task: its folder and its environment.
+func become(dir string, env []string) error {
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	os.Clearenv()
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+	}
+	return nil
+}
