@@ -133,7 +133,9 @@ func (d *Dispatcher) visit(ctx context.Context, f *folder, now time.Time) (compl
 		f.stale()
 	}
 	clock, known := in.clock.on(info, in.local, now)
-	young := d.settleTime(info.ModTime()) - clock.Sub(info.ModTime()) // positive until the mtime can be trusted
+	// Positive until the mtime can be trusted. One far ahead, of a copied folder or from before a clock was set back, can: the
+	// next change makes it another.
+	young := d.settleTime(info.ModTime()) - clock.Sub(info.ModTime()).Abs()
 	if complete, rests := in.rests(f, info.ModTime(), known, young, now); rests {
 		return complete, nil
 	}

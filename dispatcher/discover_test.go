@@ -95,6 +95,20 @@ func TestCoarseClockLosesNothing(t *testing.T) {
 	r.rounds("the second file", func(s *Snapshot) bool { return s.Staged == 2 })
 }
 
+// TestFolderFromTheFuture: a folder whose time lies ahead, as a copied one's may, keeps no Task from its end, and what
+// comes into it is found.
+func TestFolderFromTheFuture(t *testing.T) {
+	r := newRig(t)
+	r.input("a.txt")
+	r.age(r.in(""), -time.Hour)
+	r.begin()
+	w := r.worker(0, 1)
+	r.want(r.finish(w), 0, 0, 1, 0)
+	must(t, os.WriteFile(r.in("b.txt"), nil, 0o666))
+	r.rounds("the second file", func(s *Snapshot) bool { return s.Staged == 2 })
+	r.want(r.finish(w), 0, 0, 2, 0)
+}
+
 func TestQuietFolderIsNotListed(t *testing.T) {
 	r := newRig(t)
 	r.input("a.txt")

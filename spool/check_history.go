@@ -146,7 +146,8 @@ func (c *checker) readRecords(path string, fn func(payload []byte, end int64) er
 }
 
 // checkRest judges what follows the last record of a file that nobody writes any more. A crash may have torn the last
-// record off, but whole ones behind it mean damage; and whoever ended in good order left nothing.
+// record off, but whole ones behind it mean damage – unless NULs are between: a host that is lost may have written a later
+// page and not the one before. Whoever ended in good order left nothing.
 func (c *checker) checkRest(path string, rest []byte, inOrder bool) {
 	if len(rest) == 0 {
 		return
@@ -156,7 +157,7 @@ func (c *checker) checkRest(path string, rest []byte, inOrder bool) {
 		if !found {
 			break
 		}
-		if _, _, err := NextRecord(after); err == nil {
+		if _, _, err := NextRecord(after); err == nil && (inOrder || !bytes.Contains(rest[:len(rest)-len(after)], []byte{0})) {
 			c.never(ProblemCorrupt, path, "the record %d bytes before the end is damaged, and whole ones follow it", len(rest))
 			return
 		}

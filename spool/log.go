@@ -11,13 +11,18 @@ import (
 
 // Log is an append-only file of records with one writer, who made it. What Append took is written by Flush or not at
 // all yet: a failed or short write leaves the file ending in its last whole record and the rest in memory, to be tried
-// again. A Log is not safe for use from several goroutines.
+// again. So does a failed sync: the kernel may then have dropped what it had taken, and left a hole that hides all later
+// records. A Log is not safe for use from several goroutines.
 type Log struct {
 	f      *os.File
 	off    int64 // end of the last whole record in the file
 	buf    []byte
 	synced int64
+	kept   []byte // what is written from synced to off
 }
+
+// keptMost is how much may be written without a sync, for it is kept in memory until then.
+const keptMost = 1 << 20
 
 // openLog takes up a file that this process's own staging made empty.
 func openLog(path string) (*Log, error) {
@@ -51,7 +56,11 @@ func (l *Log) Flush() error {
 		return errors.Join(fmt.Errorf("writing %s: %w", l.f.Name(), err), l.f.Truncate(l.off))
 	}
 	l.off += int64(len(l.buf))
+	l.kept = append(l.kept, l.buf...)
 	l.buf = l.buf[:0]
+	if len(l.kept) > keptMost {
+		return l.sync()
+	}
 	return nil
 }
 
@@ -63,10 +72,15 @@ func (l *Log) Sync() error {
 	if l.synced == l.off {
 		return nil
 	}
+	return l.sync()
+}
+
+func (l *Log) sync() error {
 	if err := l.f.Sync(); err != nil {
+		l.off, l.buf, l.kept = l.synced, append(l.kept, l.buf...), nil // the same bytes at the same place, once more
 		return fmt.Errorf("syncing %s: %w", l.f.Name(), err)
 	}
-	l.synced = l.off
+	l.synced, l.kept = l.off, l.kept[:0]
 	return nil
 }
 

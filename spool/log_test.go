@@ -65,6 +65,40 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// TestLogSyncFails: what the kernel had taken and then dropped is written again, at its place.
+func TestLogSyncFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := newLog(t, path)
+	must(t, l.Append("one"))
+	must(t, l.Sync())
+	from := l.off
+	must(t, l.Append("two"))
+	must(t, l.Flush())
+	must(t, l.Append("three"))
+	f := l.f
+	closed, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	must(t, l.Flush())
+	must(t, l.Append("four"))
+	must(t, l.Flush())
+	l.f = closed
+	must(t, closed.Close())
+	if err := l.Sync(); err == nil {
+		t.Fatal("a sync that failed is not told")
+	}
+	l.f = f
+	must(t, f.Truncate(from+3)) // a piece of it had reached the disk
+	must(t, l.Append("five"))
+	must(t, l.Sync())
+	wantStrings(t, "after the second sync", collect(t, &Tail{path: path}), []string{"one", "two", "three", "four", "five"})
+	must(t, l.Append(strings.Repeat("six", keptMost)))
+	must(t, l.Flush())
+	if len(l.kept) > 0 || l.synced != l.off {
+		t.Errorf("%d bytes are kept", len(l.kept))
+	}
+	must(t, l.Close())
+}
+
 // TestLogShortWrite has the kernel cut a write short in the middle of a record, which a limit on the size of files does
 // for every user.
 func TestLogShortWrite(t *testing.T) {
