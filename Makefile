@@ -40,6 +40,13 @@ test-go: worker $(TOOLS)/kubectl ## Run the Go tests, with the race detector.
 	hack/test-tools.sh
 	PATH="$(TOOLS):$$PATH" go test $(RACE) -timeout 30m ./...
 
+SEEDS ?= 1000
+FROM  ?= 1000
+
+.PHONY: soak
+soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000. Needs root.
+	go test $(RACE) -timeout 24h ./test/faults -v -run TestSeeds -seeds $(SEEDS) -from $(FROM)
+
 .PHONY: test-python
 test-python: ## Run the tests of the Python package.
 	cd task/python && python3 -B -m unittest discover -s tests

@@ -92,6 +92,19 @@ func (s *Server) touch(fd int) {
 	_ = unix.UtimesNanoAt(unix.AT_FDCWD, procPath(fd), []unix.Timespec{at, at}, 0)
 }
 
+// Touch gives what was made past all mounts, and its folder, the time of the server's clock.
+func (s *Server) Touch(path string) error {
+	for _, p := range []string{path, filepath.Dir(path)} {
+		fd, err := unix.Open(filepath.Join(s.dir, p), unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		s.touch(fd)
+		_ = unix.Close(fd) // it stood for a path only
+	}
+	return nil
+}
+
 // relative is the path of what fd stands for, below the tree.
 func (s *Server) relative(fd int) string {
 	buf := make([]byte, unix.PathMax)

@@ -1,0 +1,93 @@
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"tigerflow.dev/tigerflow/internal/faultfs"
+)
+
+// patience is for what must come about on however slow a machine.
+const patience = 2 * time.Minute
+
+var (
+	seeds    = flag.Int("seeds", 12, "how many seeds to run")
+	from     = flag.Uint64("from", 1, "the first seed")
+	parallel = flag.Int("at-once", 6, "how many seeds run at once; they wait most of the time")
+	keep     = flag.Bool("keep", false, "keep the folder of a seed with a finding")
+	verbose  = flag.Bool("trace", false, "tell what each seed does")
+)
+
+// TestMain makes the test binary all that a seed runs but the worker: a host, a control plane, user code.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		var err error
+		switch os.Args[1] {
+		case "host":
+			err = runHost(os.Args[2], os.Args[3], os.Args[4])
+		case "node":
+			err = runNode(os.Args[2])
+		case "user":
+			serveUser()
+		default:
+			os.Exit(m.Run())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// TestSeeds runs seeds, each a system with faults of its own.
+func TestSeeds(t *testing.T) {
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("mounting needs root and FUSE: %v", err)
+		}
+		t.Skip("mounting needs root and FUSE")
+	}
+	root := filepath.Join(os.TempDir(), "tigerflow-faults")
+	if err := faultfs.Sweep(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(root, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "tigerflow-worker")
+	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/worker").CombinedOutput(); err != nil {
+		t.Fatalf("building the worker: %v\n%s", err, out)
+	}
+	var wg sync.WaitGroup
+	next := make(chan uint64)
+	for range *parallel {
+		wg.Go(func() {
+			for seed := range next {
+				began := time.Now()
+				findings, trace := runSeed(root, binary, seed)
+				if *verbose || len(findings) > 0 {
+					t.Logf("seed %d took %s\n%s", seed, time.Since(began).Round(time.Millisecond), trace)
+				}
+				for _, f := range findings {
+					t.Errorf("seed %d: %s", seed, f)
+				}
+				if len(findings) > 0 {
+					t.Errorf("to repeat it: go test -race ./test/faults -run TestSeeds -from %d -seeds 1 -keep", seed)
+				}
+			}
+		})
+	}
+	for seed := *from; seed < *from+uint64(*seeds); seed++ {
+		next <- seed
+	}
+	close(next)
+	wg.Wait()
+}
