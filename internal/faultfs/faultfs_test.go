@@ -26,11 +26,17 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	if err := Sweep(os.TempDir()); err != nil {
+	var err error
+	if root, err = TempRoot("tigerflow-faultfs"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(root) // else the next run does it
+	os.Exit(code)
 }
+
+// root has all mounts in it.
+var root string
 
 const (
 	long        = time.Hour // for caches that the test itself ends
@@ -62,7 +68,9 @@ func newPair(t *testing.T, a, b Options) *pair {
 
 func (p *pair) mount(name string, opts Options) *Host {
 	p.t.Helper()
-	h, err := p.server.Mount(name, p.t.TempDir(), opts)
+	dir, err := os.MkdirTemp(root, name)
+	must(p.t, err)
+	h, err := p.server.Mount(name, dir, opts)
 	must(p.t, err)
 	p.t.Cleanup(func() { must(p.t, h.Close()) })
 	return h
@@ -466,12 +474,31 @@ func TestRatesAreRepeatable(t *testing.T) {
 	}
 }
 
-func TestSweep(t *testing.T) {
+// TestLeftovers: the folder of a process that is no more goes with its mounts, those of living ones stay.
+func TestLeftovers(t *testing.T) {
 	p := newPair(t, Options{}, Options{})
-	must(t, Sweep(filepath.Dir(p.a.dir)))
-	if names, err := os.ReadDir(p.a.dir); err != nil || len(names) != 0 {
-		t.Errorf("the mount is still there: %v, %v", names, err)
+	must(t, os.WriteFile(p.on(p.a, "f"), nil, 0o600))
+	look := exec.Command(os.Args[0])
+	look.Env = append(os.Environ(), "FAULTFS_LOOK=/")
+	must(t, look.Run())
+	dead := filepath.Join(os.TempDir(), fmt.Sprintf("tigerflow-leftover-%d", look.Process.Pid))
+	mount := filepath.Join(dead, "m")
+	must(t, os.MkdirAll(mount, 0o700))
+	h, err := p.server.Mount("c", mount, Options{})
+	must(t, err)
+	mine, err := TempRoot("tigerflow-leftover")
+	must(t, err)
+	defer os.RemoveAll(mine)
+	if _, err := os.Lstat(dead); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the leftover is still there: %v", err)
 	}
+	must(t, h.Close())
+	again, err := TempRoot("tigerflow-leftover")
+	must(t, err)
+	if again != mine {
+		t.Errorf("%s and %s are of one process", mine, again)
+	}
+	wantNames(t, p.on(p.b, ""), "f")
 }
 
 func (h *Host) count(op Op) int {

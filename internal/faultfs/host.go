@@ -84,6 +84,9 @@ func (s *Server) Mount(name, dir string, opts Options) (*Host, error) {
 	return h, nil
 }
 
+// Server is what the host mounts.
+func (h *Host) Server() *Server { return h.server }
+
 // Decide sets what goes wrong from now on.
 func (h *Host) Decide(d Decider) {
 	h.mu.Lock()
@@ -163,25 +166,10 @@ func unmount(dir string) error {
 	if errors.Is(err, unix.EPERM) {
 		err = fusermount(dir)
 	}
-	if err != nil && !errors.Is(err, unix.EINVAL) { // nothing is mounted there
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // nothing is mounted there
 		return fmt.Errorf("unmounting %s: %w", dir, err)
 	}
 	return nil
-}
-
-// Sweep unmounts what killed tests have left mounted below dir.
-func Sweep(dir string) error {
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(mounts)) {
-		fields := strings.Fields(line)
-		if len(fields) > 1 && fields[0] == fsName && strings.HasPrefix(fields[1], dir+"/") {
-			err = errors.Join(err, unmount(fields[1]))
-		}
-	}
-	return err
 }
 
 // do does an operation with what is decided to go wrong with it. Nothing is done once the mount is lost, so what was
