@@ -130,7 +130,7 @@ func (f *folding) event(payload []byte, _ int64) error {
 		}
 	default:
 		for _, name := range e.Files {
-			if f.d.in(name, id) { // else it is old news: the file has moved on
+			if f.d.in(name, id) || f.untold(name, id, e.Kind) { // else it is old news: the file has moved on
 				f.file(name, e)
 			}
 		}
@@ -150,6 +150,21 @@ func (f *folding) done(e spool.Event) {
 			f.entry.Seconds += e.Seconds[i]
 			f.d.learn(e.Seconds[i])
 		}
+	}
+}
+
+// untold reports whether an event is of a run that no dispatcher has counted: its worker let go of the batch, and the
+// dispatcher that fed it did not live to tell.
+func (f *folding) untold(name spool.Name, id spool.BatchID, kind spool.EventKind) bool {
+	if f.d.byID[id] != nil || id.Epoch >= f.d.lock.Epoch() {
+		return false
+	}
+	switch kind {
+	case spool.EventFailed, spool.EventCrashed, spool.EventStorage:
+		p := f.d.at(name)
+		return !p.known() || p == placeWaiting || p == placeDelayed
+	default:
+		return false
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,11 +63,19 @@ func (d *Dispatcher) replay(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	bounds, err := d.spool.Bounds(d.lock.Epoch())
+	if err != nil {
+		return nil, fmt.Errorf("reading the history: %w", err)
+	}
 	for _, epoch := range epochs {
 		if epoch >= d.lock.Epoch() {
 			break
 		}
-		err := d.spool.ReadLedger(epoch, func(e spool.Entry) error {
+		bound, bounded := bounds[epoch]
+		if !bounded {
+			bound = math.MaxInt64
+		}
+		end, err := d.spool.ReadLedgerTo(epoch, bound, func(e spool.Entry) error {
 			d.replayEntry(e)
 			if now := time.Now(); !now.Before(d.renewAt) {
 				if err := d.keep(now); err != nil {
@@ -83,6 +92,9 @@ func (d *Dispatcher) replay(ctx context.Context) (map[string]int64, error) {
 			}
 			return ctx.Err()
 		})
+		if err == nil && !bounded { // what a zombie adds from now on does not count
+			err = d.append(spool.Entry{Kind: spool.EntryTook, Epoch: epoch, Offset: end})
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the history: %w", err)
 		}

@@ -179,3 +179,27 @@ func TestSupersededWhileListing(t *testing.T) {
 	old.wake.Close()
 	oldLock.Abandon()
 }
+
+// TestZombieLedger: what a superseded dispatcher writes late counts once, for its successor has seen to it.
+func TestZombieLedger(t *testing.T) {
+	r := newRig(t, func(s *spool.Spec) { s.Retry.Attempts = 3 })
+	r.input("a.txt")
+	r.begin()
+	w := r.worker(0, 1)
+	r.round()
+	w.fail(w.claim(), "bad luck", "a.txt")
+	must(t, r.d.fold(t.Context(), r.now)) // in memory only
+	zombie := r.d
+	r.begin()
+	r.round()
+	must(t, zombie.lock.Flush())
+	zombie.wake.Close()
+	zombie.lock.Abandon()
+	r.crash()
+	r.begin()
+	r.round()
+	if n := r.d.tries[r.d.file("a.txt")].attempts; n != 1 {
+		t.Errorf("%d attempts are counted", n)
+	}
+	r.want(r.finish(w), 0, 0, 1, 0)
+}

@@ -18,7 +18,8 @@ type Batch struct {
 
 // Feed puts a batch into the queue. What a zombie of an older epoch feeds, workers drop.
 func (l *Lock) Feed(b Batch) (BatchID, error) {
-	id := BatchID{Epoch: l.epoch, Seq: l.seq + 1}
+	l.seq++ // also if it fails: where the answer is lost, the batch may be there
+	id := BatchID{Epoch: l.epoch, Seq: l.seq}
 	line, err := AppendRecord(nil, b)
 	if err != nil {
 		return BatchID{}, err
@@ -28,14 +29,10 @@ func (l *Lock) Feed(b Batch) (BatchID, error) {
 		_ = os.Remove(tmp)
 		return BatchID{}, fmt.Errorf("feeding batch %s: %w", id, err)
 	}
-	if err := os.Rename(tmp, l.spool.batchPath(id)); err != nil {
-		_, lookErr := os.Lstat(tmp)
-		if !errors.Is(lookErr, fs.ErrNotExist) { // else it is fed and only the answer was lost
-			_ = os.Remove(tmp)
-			return BatchID{}, fmt.Errorf("feeding batch %s: %w", id, err)
-		}
+	if err := rename(tmp, l.spool.batchPath(id)); err != nil {
+		_ = os.Remove(tmp)
+		return BatchID{}, fmt.Errorf("feeding batch %s: %w", id, err)
 	}
-	l.seq++
 	return id, nil
 }
 

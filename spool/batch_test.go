@@ -115,7 +115,7 @@ func TestFeedOntoFullDisk(t *testing.T) {
 		t.Fatalf("feeding onto a full disk: %v", err)
 	}
 	must(t, os.Remove(filler))
-	if id := feed(t, l, "a.txt"); id.Seq != 1 || !reflect.DeepEqual(queue(t, s), []BatchID{id}) {
+	if id := feed(t, l, "a.txt"); id.Seq != 2 || !reflect.DeepEqual(queue(t, s), []BatchID{id}) {
 		t.Fatalf("fed %v, the queue holds %v", id, queue(t, s))
 	}
 	entries, err := os.ReadDir(s.queueDir())

@@ -53,7 +53,8 @@ type Failure struct {
 type Entry struct {
 	Kind     EntryKind `json:"t"`
 	Worker   string    `json:"w,omitempty"`    // Fold, Ended: whose journal
-	Offset   int64     `json:"o,omitempty"`    // Fold, Ended: how far that journal is folded
+	Offset   int64     `json:"o,omitempty"`    // Fold, Ended: how far that journal is folded; Took: how far that ledger was read
+	Epoch    int       `json:"e,omitempty"`    // Took: whose ledger
 	Done     []Name    `json:"done,omitempty"` // Fold, Ended, Adopted
 	Seconds  float64   `json:"s,omitempty"`    // Fold: wall time of user code, summed over Done and Attempts
 	Tried    []Try     `json:"tried,omitempty"`
@@ -93,6 +94,7 @@ const (
 	EntryResumed  EntryKind = "resumed"  // they are tried again
 	EntryDeleting EntryKind = "deleting" // the outputs of Deleted are about to go: all that needed them are done
 	EntryDeleted  EntryKind = "deleted"  // they are gone
+	EntryTook     EntryKind = "took"     // how far the ledger of an earlier epoch counts
 	EntryClosed   EntryKind = "closed"   // the dispatcher ended in good order
 
 	EntryDeletingInputs EntryKind = "deletingInputs" // likewise the inputs themselves

@@ -93,17 +93,24 @@ func writeFile(path string, data []byte) error {
 	return replace(tmp, path)
 }
 
-// replace renames the caller's own temporary over path. If a network file system repeats a rename whose answer was lost,
-// the temporary has gone to where it should.
+// replace renames the caller's own temporary over path.
 func replace(tmp, path string) error {
-	err := os.Rename(tmp, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, lookErr := os.Lstat(path); lookErr == nil {
-			return nil
-		}
-	}
+	err := rename(tmp, path)
 	if err != nil {
 		_ = os.Remove(tmp)
+	}
+	return err
+}
+
+// rename renames what nobody else can. If only the answer was lost, on the way or by a client that asked twice, the old name
+// is gone.
+func rename(from, to string) error {
+	err := os.Rename(from, to)
+	if err == nil {
+		return nil
+	}
+	if _, lookErr := os.Lstat(from); errors.Is(lookErr, fs.ErrNotExist) {
+		return nil
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,6 +51,7 @@ type Contender struct {
 	TakeOver bool             // do not wait for the holder found by the first try, even if it shows no end
 	Now      func() time.Time // own, monotonic clock; nil is time.Now
 
+	nonce string // of the lock that it is after
 	tried bool
 	first int // the highest epoch at the first try
 	epoch int
@@ -67,12 +69,18 @@ func (c *Contender) Try() (*Lock, error) {
 		c.tried, c.first = true, top
 	}
 	if top > 0 {
-		if err := c.wait(top); err != nil {
+		switch err := c.wait(top); {
+		case errors.Is(err, errOurs):
+			return c.open(top)
+		case err != nil:
 			return nil, err
 		}
 	}
 	return c.take(top + 1)
 }
+
+// errOurs means that an earlier try has made the epoch, and its answer was lost.
+var errOurs = errors.New("the epoch is ours")
 
 // wait returns nil if the holder of epoch has ended or may be taken for dead.
 func (c *Contender) wait(epoch int) error {
@@ -84,6 +92,9 @@ func (c *Contender) wait(epoch int) error {
 	var h Holder
 	if err := readJSON(filepath.Join(s.epochDir(epoch), "owner.json"), &h); err != nil {
 		return err
+	}
+	if c.nonce != "" && h.Nonce == c.nonce {
+		return errOurs
 	}
 	closed, err := s.closed(epoch)
 	if err != nil {
@@ -128,7 +139,10 @@ func (s *Spool) closed(epoch int) (bool, error) {
 // take makes the folder of the epoch, which is the lock.
 func (c *Contender) take(epoch int) (*Lock, error) {
 	s := c.Spool
-	h := Holder{Process: Self(), Nonce: nonce(), Owner: c.Owner, Since: time.Now().UTC().Truncate(time.Second)}
+	if c.nonce == "" {
+		c.nonce = nonce()
+	}
+	h := Holder{Process: Self(), Nonce: c.nonce, Owner: c.Owner, Since: time.Now().UTC().Truncate(time.Second)}
 	build := func(dir string) error {
 		if err := writeJSON(filepath.Join(dir, "owner.json"), h); err != nil {
 			return err
@@ -147,11 +161,20 @@ func (c *Contender) take(epoch int) (*Lock, error) {
 		return nil, fmt.Errorf("taking the spool's lock: %w", err)
 	}
 	if !made { // another was quicker
-		if err := c.wait(epoch); err != nil {
+		switch err := c.wait(epoch); {
+		case errors.Is(err, errOurs):
+			return c.open(epoch)
+		case err != nil:
 			return nil, err
 		}
 		return c.take(epoch + 1)
 	}
+	return c.open(epoch)
+}
+
+// open takes up an epoch that this Contender has made, and that nobody writes yet.
+func (c *Contender) open(epoch int) (*Lock, error) {
+	s := c.Spool
 	ledger, err := openLog(s.ledgerPath(epoch))
 	if err != nil {
 		return nil, err
@@ -160,6 +183,7 @@ func (c *Contender) take(epoch int) (*Lock, error) {
 	if err != nil {
 		return nil, errors.Join(err, ledger.Close())
 	}
+	c.nonce = ""
 	return &Lock{spool: s, epoch: epoch, ledger: ledger, lease: lease}, nil
 }
 
@@ -261,11 +285,54 @@ func (s *Spool) topEpoch() (int, error) {
 
 // ReadLedger calls fn with each entry of an epoch's ledger.
 func (s *Spool) ReadLedger(epoch int, fn func(Entry) error) error {
-	return (&Tail{path: s.ledgerPath(epoch)}).Read(func(payload []byte, _ int64) error {
+	_, err := s.ReadLedgerTo(epoch, math.MaxInt64, fn)
+	return err
+}
+
+// ReadLedgerTo calls fn with the entries of an epoch's ledger that end at the bound or before, and tells where the last of
+// them ends.
+func (s *Spool) ReadLedgerTo(epoch int, bound int64, fn func(Entry) error) (int64, error) {
+	tail := &Tail{path: s.ledgerPath(epoch)}
+	err := tail.Read(func(payload []byte, end int64) error {
+		if end > bound {
+			return errBound
+		}
 		var e Entry
 		if err := json.Unmarshal(payload, &e); err != nil {
 			return fmt.Errorf("ledger of epoch %d: %w", epoch, err)
 		}
 		return fn(e)
 	})
+	if errors.Is(err, errBound) {
+		err = nil
+	}
+	return tail.Offset(), err
+}
+
+var errBound = errors.New("the bound is reached")
+
+// Bounds tells how far the ledgers of the epochs below one count, as far as later ones have taken note of it. What a
+// dispatcher wrote behind that, it wrote when it did not know yet that it was superseded: its successor has not read it,
+// and has seen to the same things itself.
+func (s *Spool) Bounds(below int) (map[int]int64, error) {
+	bounds := map[int]int64{}
+	for epoch := below - 1; epoch > 0; epoch-- {
+		bound, bounded := bounds[epoch]
+		if !bounded {
+			bound = math.MaxInt64
+		}
+		_, err := s.ReadLedgerTo(epoch, bound, func(e Entry) error {
+			if e.Kind != EntryTook {
+				return errBound // they come first
+			}
+			if _, known := bounds[e.Epoch]; !known {
+				bounds[e.Epoch] = e.Offset
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return bounds, nil
 }

@@ -23,6 +23,7 @@ type pending struct {
 	file    *file
 	seconds float64
 	info    fs.FileInfo
+	synced  bool // its data is on disk
 	settled bool // published, or recorded as not done
 	lost    bool // recorded as not done
 }
@@ -113,8 +114,9 @@ func (r *recorder) syncGroup() error {
 	for range min(syncers, len(r.group)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(r.group); i = int(next.Add(1)) - 1 {
-				if p := r.group[i]; !p.settled {
+				if p := &r.group[i]; !p.settled && !p.synced {
 					errs[i] = spool.SyncFile(p.file.tmp)
+					p.synced = errs[i] == nil
 				}
 			}
 		})

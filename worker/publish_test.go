@@ -1,0 +1,36 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// TestPublishedWithoutHearingOfIt: a rename whose answer is lost is tried again, and the temporary's absence then is not user
+// code's doing.
+func TestPublishedWithoutHearingOfIt(t *testing.T) {
+	for _, durability := range []spool.Durability{spool.None, spool.Fsync} {
+		r := newRig(t, func(s *spool.Spec) { s.Durability = durability })
+		w, _, err := r.spool.Bear("k.0.r1", spool.Born{Time: time.Now()})
+		must(t, err)
+		_, stop := context.WithCancelCause(t.Context())
+		defer stop(nil)
+		rec := newRecorder(w, r.spool.Spec(), Config{Log: slog.New(slog.DiscardHandler), timing: usual}, stop)
+		tmp, err := w.NewTemp(".out")
+		must(t, err)
+		must(t, os.WriteFile(tmp, []byte("x"), 0o666))
+		b := &batch{left: 1}
+		rec.group = []pending{{file: &file{batch: b, name: "a.txt", tmp: tmp, output: r.path("out", "a.out")}, synced: true}}
+		must(t, rec.inspect(&rec.group[0]))
+		must(t, os.Rename(tmp, r.path("out", "a.out")))
+		must(t, rec.publishGroup())
+		if len(rec.names) != 1 || b.left != 0 || r.read("out/a.out") != "x" {
+			t.Errorf("%s: done are %q", durability, rec.names)
+		}
+		must(t, w.Exit(spool.ExitStopped, nil))
+	}
+}
