@@ -112,18 +112,18 @@ func drawInput(rng *rand.Rand, r spool.Retry) input {
 
 func drawAction(rng *rand.Rand, p plan) action {
 	whats := []string{
-		"kill handler", "kill worker", "kill node", "stop worker", "stop handler", "restart node", "hang", "full", "rates", "slow",
+		"kill handler", "kill worker", "kill node", "stop worker", "stop handler", "restart node", "hang", "full", "rates", "rates", "rates", "slow",
 		"clock", "inputs", "stop node", "second node", "lose host",
 	}
 	switch {
 	case p.local: // one host: there absence of a worker is never its death
-		whats = whats[:12]
+		whats = whats[:14]
 	case p.scheduler:
 		whats = append(whats, "declare lost", "declare lost")
 	}
 	return action{
 		what: whats[rng.IntN(len(whats))], after: time.Duration(rng.IntN(600)) * time.Millisecond,
-		lasts: time.Duration(50+rng.IntN(1500)) * time.Millisecond, n: rng.Uint64(),
+		lasts: time.Duration(50+rng.IntN(2500)) * time.Millisecond, n: rng.Uint64(),
 	}
 }
 

@@ -17,6 +17,9 @@ import (
 	"tigerflow.dev/tigerflow/spool"
 )
 
+// zombieTime is how long what is stopped stays so while the last control plane works.
+const zombieTime = 5 * time.Second
+
 // host is a machine with its mount.
 type host struct {
 	*machine
@@ -126,6 +129,17 @@ func (s *system) run() error {
 			return err
 		}
 	}
+	if err := s.firstRun(); err != nil {
+		return err
+	}
+	if err := s.trouble(); err != nil {
+		return err
+	}
+	return s.finish()
+}
+
+// trouble has everything happen that is planned.
+func (s *system) trouble() error {
 	for _, a := range s.actions {
 		if err := s.wait(time.Now().Add(a.after)); err != nil {
 			return err
@@ -135,10 +149,23 @@ func (s *system) run() error {
 			return err
 		}
 	}
-	if err := s.wait(time.Now().Add(300 * time.Millisecond)); err != nil {
-		return err
+	return s.wait(time.Now().Add(300 * time.Millisecond))
+}
+
+// firstRun waits until work has begun; but faults may well come before it.
+func (s *system) firstRun() error {
+	if s.seed%4 == 0 {
+		return nil
 	}
-	return s.finish()
+	for deadline := time.Now().Add(zombieTime); time.Now().Before(deadline); {
+		if _, err := os.Stat(filepath.Join(s.dir, "runs")); err == nil {
+			return nil
+		}
+		if err := s.wait(time.Now().Add(20 * time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wait goes on until a time; meanwhile what is to end ends, and there is a control plane.
@@ -397,7 +424,16 @@ func (s *system) finish() error {
 	if err := s.startNode(last, ""); err != nil {
 		return err
 	}
-	if err := s.until("the Task's end", func() bool { return readStatus(statusPath(s.dir, last.name)).Drained }); err != nil {
+	began, woken := time.Now(), time.Now()
+	if err := s.until("the Task's end", func() bool {
+		if now := time.Now(); now.Sub(began) > zombieTime && now.Sub(woken) > time.Second { // failpoints stop workers until the end
+			woken = now
+			for _, h := range s.hosts {
+				s.wakeUp(h)
+			}
+		}
+		return readStatus(statusPath(s.dir, last.name)).Drained
+	}); err != nil {
 		return fmt.Errorf("%w: %+v", err, readStatus(statusPath(s.dir, last.name)))
 	}
 	s.say("all is done")
