@@ -25,6 +25,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if path := os.Getenv("FAULTFS_HOLD"); path != "" {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			panic(err)
+		}
+		_, _ = f.WriteString("x")
+		_, _ = os.Stdout.WriteString("x")
+		select {}
+	}
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	var err error
 	if root, err = TempRoot("tigerflow-faultfs"); err != nil {
@@ -326,6 +335,23 @@ func TestHang(t *testing.T) {
 		t.Error("a look at a hanging mount succeeded")
 	}
 
+	g, err := os.Create(p.on(p.b, "g"))
+	must(t, err)
+	g.Close()
+	p.a.Resume()
+	holds := exec.Command(os.Args[0])
+	holds.Env = append(os.Environ(), "FAULTFS_HOLD="+p.on(p.a, "g"))
+	stdout, err := holds.StdoutPipe()
+	must(t, err)
+	must(t, holds.Start())
+	_, err = stdout.Read(make([]byte, 1)) // it has the file open
+	must(t, err)
+	p.a.Hang(false)
+	must(t, holds.Process.Kill())
+	if err := holds.Wait(); err == nil { // its close at exit does not wait for ever
+		t.Error("a killed process ended well")
+	}
+
 	found := make(chan error, 1)
 	go func() { _, err := os.Lstat(p.on(p.a, "")); found <- err }()
 	eventually(t, "the second look", func() bool { return p.a.count(OpGetattr) > 0 })
@@ -334,7 +360,7 @@ func TestHang(t *testing.T) {
 		t.Fatalf("it did not hang: %v", err)
 	default:
 	}
-	must(t, os.WriteFile(p.on(p.b, "g"), nil, 0o600)) // the other host goes on
+	must(t, os.WriteFile(p.on(p.b, "h"), nil, 0o600)) // the other host goes on
 	p.a.Resume()
 	must(t, <-found)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -65,7 +66,7 @@ func (s *Server) Mount(name, dir string, opts Options) (*Host, error) {
 		return nil, fmt.Errorf("opening %s: %w", s.dir, errno)
 	}
 	none := time.Duration(0)
-	server, err := fs.Mount(dir, &node{h: h, i: root}, &fs.Options{
+	server, err := mountAlone(dir, &node{h: h, i: root}, &fs.Options{
 		EntryTimeout: &none, AttrTimeout: &none, NegativeTimeout: &none, NullPermissions: true,
 		RootStableAttr: &fs.StableAttr{Ino: root.ino, Mode: syscall.S_IFDIR},
 		MountOptions: fuse.MountOptions{
@@ -82,6 +83,28 @@ func (s *Server) Mount(name, dir string, opts Options) (*Host, error) {
 		h.done.Go(h.writeBackNowAndThen)
 	}
 	return h, nil
+}
+
+// mountAlone mounts while nothing is forked, and keeps the connection from children: one that had it would keep requests
+// waiting when this process is gone.
+func mountAlone(dir string, root *node, opts *fs.Options) (*fuse.Server, error) {
+	if os.Geteuid() == 0 { // else a program has to be started
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		opts.DirectMountStrict = true
+	}
+	server, err := fs.Mount(dir, root, opts)
+	if err != nil {
+		return nil, err
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && to == "/dev/fuse" {
+			n, _ := strconv.Atoi(fd.Name()) // it is a number
+			unix.CloseOnExec(n)
+		}
+	}
+	return server, err
 }
 
 // Server is what the host mounts.
@@ -224,13 +247,9 @@ func (h *Host) wait(ctx context.Context, delay time.Duration) syscall.Errno {
 		}
 		select {
 		case <-hung:
-		case <-ctx.Done():
-			if intr || killed(ctx) {
+		case <-time.After(10 * time.Millisecond): // an exiting process sends no interrupt, and a second signal neither
+			if intr && ctx.Err() != nil || killed(ctx) {
 				return syscall.EINTR
-			}
-			select { // the signal was not deadly, but the next one is not told any more
-			case <-hung:
-			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	}
@@ -246,7 +265,7 @@ func (h *Host) pause(d time.Duration) {
 	}
 }
 
-// killed reports whether the thread that waits for the operation has SIGKILL pending, or is gone.
+// killed reports whether the thread that waits for the operation has SIGKILL pending, is exiting, or is gone.
 func killed(ctx context.Context) bool {
 	caller, ok := fuse.FromContext(ctx)
 	if !ok {
@@ -260,8 +279,23 @@ func killed(ctx context.Context) bool {
 		if mask, found := strings.CutPrefix(line, "SigPnd:"); found {
 			var pending uint64
 			_, err := fmt.Sscanf(mask, "%x", &pending)
-			return err != nil || pending&(1<<(syscall.SIGKILL-1)) != 0
+			return err != nil || pending&(1<<(syscall.SIGKILL-1)) != 0 || exiting(caller.Pid)
 		}
 	}
 	return true
+}
+
+// exiting looks for PF_EXITING among the flags of proc_pid_stat(5).
+func exiting(tid uint32) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", tid))
+	if err != nil {
+		return true
+	}
+	const flags, exitingFlag = 6, 0x4 // the field's place behind the name
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) <= flags {
+		return true
+	}
+	n, err := strconv.ParseUint(fields[flags], 10, 64)
+	return err != nil || n&exitingFlag != 0
 }

@@ -485,6 +485,7 @@ func (s *system) until(what string, holds func() bool) error {
 
 func (s *system) close() error {
 	for _, h := range s.past {
+		h.fs.Resume() // nothing is left waiting
 		if h.machine != nil {
 			h.crash()
 		}
