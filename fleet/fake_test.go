@@ -13,6 +13,7 @@ import (
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/spool/spooltest"
 )
 
 // fake is an executor whose workers do what the test says.
@@ -105,7 +106,10 @@ func newField(t *testing.T, sweeps bool, change ...func(*spool.Spec)) *field {
 	must(t, err)
 	lock, err := (&spool.Contender{Spool: s}).Try()
 	must(t, err)
-	t.Cleanup(lock.Abandon)
+	t.Cleanup(func() {
+		lock.Abandon()
+		spooltest.Check(t, s.Path())
+	})
 	f := &field{
 		t: t, s: s, lock: lock, exec: &fake{workers: map[executor.WorkerID]executor.Worker{}}, snap: &dispatcher.Snapshot{},
 		now: time.Now(), need: Need{Max: 3, MaxPending: 3, IdleTimeout: time.Minute, DrainTimeout: time.Second}, ended: map[string]dispatcher.End{},

@@ -45,12 +45,15 @@ type Fault struct {
 	Delay  time.Duration // before it is done
 	Before syscall.Errno // it is not done, and answered so
 	// Repeat does it twice and gives the second answer, as a client does whose first answer was lost: a rename then says
-	// ENOENT, a link or a mkdir EEXIST.
+	// ENOENT, a link or a mkdir EEXIST. The client does not learn of the change: its caches stay as they were.
 	Repeat bool
 	After  syscall.Errno // it is done, and answered as if it had failed
 	Late   time.Duration // between doing and answering
 	Short  bool          // a write takes half of the data
 }
+
+// lost reports whether the answer to an operation that is done does not come.
+func (f Fault) lost() bool { return f.Repeat || f.After != 0 }
 
 // A Decider decides what goes wrong. It is called from several goroutines at once.
 type Decider func(Call) Fault

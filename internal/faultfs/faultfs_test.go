@@ -270,6 +270,20 @@ func TestLostAnswers(t *testing.T) {
 	wantNames(t, p.on(p.b, ""), "d", "i")
 }
 
+// TestLostAnswerTeachesNothing: a client that did not hear of a change goes on believing what it believed.
+func TestLostAnswerTeachesNothing(t *testing.T) {
+	p := newPair(t, Options{Names: long, Attrs: long}, Options{})
+	must(t, os.WriteFile(p.on(p.a, "f"), nil, 0o600))
+	p.a.Decide(func(c Call) Fault { return Fault{Repeat: c.Op == OpRename} })
+	wantErr(t, os.Rename(p.on(p.a, "f"), p.on(p.a, "g")), syscall.ENOENT)
+	_, err := os.Lstat(p.on(p.a, "g"))
+	wantErr(t, err, syscall.ENOENT)
+	if _, err := os.Lstat(p.on(p.a, "f")); err != nil {
+		t.Errorf("the old name is gone: %v", err)
+	}
+	wantNames(t, p.on(p.b, ""), "g")
+}
+
 func TestInjectedErrors(t *testing.T) {
 	p := newPair(t, Options{}, Options{})
 	must(t, os.WriteFile(p.disk("f"), []byte("x"), 0o600))

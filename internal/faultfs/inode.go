@@ -81,7 +81,6 @@ func (h *Host) find(d *inode, name string) (*inode, syscall.Errno) {
 func (h *Host) changed(d *inode, name string, to *inode) {
 	d.names[name] = nameEntry{to: to, until: time.Now().Add(h.opts.Names)}
 	d.listing, d.listsUntil, d.attrUntil = nil, time.Time{}, time.Time{}
-	h.server.touch(d.fd)
 }
 
 // stale answers for a handle that the server does not know any more, and forgets the names that led to it.

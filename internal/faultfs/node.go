@@ -130,11 +130,11 @@ func (n *node) Readdir(ctx context.Context) (stream fs.DirStream, errno syscall.
 
 // make makes a name in a folder by fn, and tells of it.
 func (n *node) make(ctx context.Context, op Op, name string, out *fuse.EntryOut, fn func() error) (child *fs.Inode, errno syscall.Errno) {
-	errno = n.h.do(ctx, op, n.below(name), func(Fault) syscall.Errno {
+	errno = n.h.do(ctx, op, n.below(name), func(f Fault) syscall.Errno {
 		if errno := n.h.server.refused(); errno != 0 {
 			return errno
 		}
-		to, errno := n.h.bring(n.i, op, name, fn)
+		to, errno := n.h.bring(f, n.i, op, name, fn)
 		if errno == 0 {
 			child, errno = n.enter(ctx, to, out)
 		}
@@ -144,7 +144,7 @@ func (n *node) make(ctx context.Context, op Op, name string, out *fuse.EntryOut,
 }
 
 // bring has fn bring a name into folder d.
-func (h *Host) bring(d *inode, op Op, name string, fn func() error) (*inode, syscall.Errno) {
+func (h *Host) bring(f Fault, d *inode, op Op, name string, fn func() error) (*inode, syscall.Errno) {
 	s := h.server
 	s.mu.Lock()
 	err := fn()
@@ -161,7 +161,10 @@ func (h *Host) bring(d *inode, op Op, name string, fn func() error) (*inode, sys
 	}
 	s.mu.Unlock()
 	if errno == 0 {
-		h.changed(d, name, to)
+		if !f.lost() {
+			h.changed(d, name, to)
+		}
+		s.touch(d.fd)
 		if op == OpCreate || op == OpMkdir {
 			s.touch(to.fd)
 		}
@@ -234,6 +237,7 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 		}
 		to.attrUntil = time.Time{}
 		n.h.changed(n.i, name, nil)
+		n.h.server.touch(n.i.fd)
 		return 0
 	})
 }
@@ -244,6 +248,7 @@ func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
 			return errnoOf(err)
 		}
 		n.h.changed(n.i, name, nil)
+		n.h.server.touch(n.i.fd)
 		return 0
 	})
 }
@@ -256,13 +261,14 @@ func (n *node) Rename(ctx context.Context, name string, newParent fs.InodeEmbedd
 	if flags != 0 && (!n.h.opts.NoReplace || flags != unix.RENAME_NOREPLACE) {
 		return syscall.EINVAL
 	}
-	return n.h.do(ctx, OpRename, to.below(newName), func(Fault) syscall.Errno {
-		_, errno := n.h.bring(to.i, OpRename, newName, func() error {
+	return n.h.do(ctx, OpRename, to.below(newName), func(f Fault) syscall.Errno {
+		_, errno := n.h.bring(f, to.i, OpRename, newName, func() error {
 			return unix.Renameat2(n.i.fd, name, to.i.fd, newName, uint(flags))
 		})
-		if errno == 0 {
+		if errno == 0 && !f.lost() {
 			n.h.changed(n.i, name, nil)
 		}
+		n.h.server.touch(n.i.fd)
 		return errno
 	})
 }
