@@ -12,10 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/flow"
 	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -34,7 +34,6 @@ type nodeConfig struct {
 
 // status is what a control plane tells.
 type status struct {
-	Epoch   int
 	PID     int
 	Drained bool
 	Text    string
@@ -44,9 +43,9 @@ type status struct {
 type node struct {
 	nodeConfig
 	log      *slog.Logger
+	flow     flow.Flow
 	executor executor.Executor
 	close    func(context.Context) error // of the executor
-	tried    bool
 	told     status
 }
 
@@ -74,12 +73,13 @@ func runNode(config string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	for ctx.Err() == nil {
-		if err := n.dispatch(ctx); err != nil {
-			n.log.Info("dispatching", "error", err)
+		if err := n.step(ctx); err != nil {
+			n.log.Info("working", "error", err)
+			pause(ctx, 100*time.Millisecond)
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause(ctx, 30*time.Millisecond)
 	}
-	return nil
+	return n.end()
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -89,94 +89,43 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// dispatch contends for the spool, and dispatches until the loop ends or ctx does; then it lets go in good order.
-func (n *node) dispatch(ctx context.Context) error {
-	s, err := spool.Create(spool.Dir(string(n.Spec.OutputDir), n.Spec.Task), spool.Owner{Plane: "test", Name: n.Spec.Task}, n.Spec)
+// step sees to it that the Task is dispatched and has workers. What fails is tried again, as a controller does.
+func (n *node) step(ctx context.Context) error {
+	err := n.flow.Open(n.Spec, flow.Config{
+		Owner: spool.Owner{Plane: "test", Name: n.Spec.Task}, TakeOver: n.TakeOver, Executor: n.executor, Settle: n.Settle, Log: n.log,
+		Terms: flow.Terms{Input: "input", InputBase: "input", Output: "output"},
+	})
 	if err != nil {
 		return err
 	}
-	lock, err := n.contend(ctx, s)
+	n.TakeOver = false // who takes over from this one is not to be taken over from in turn
+	state, err := n.flow.Step(ctx, time.Now(), flow.Want{Need: fleet.Need{Max: n.Workers, DrainTimeout: 5 * time.Second, DrainTarget: time.Second}})
 	if err != nil {
 		return err
 	}
-	if err := lock.Update(s.Owner(), n.Spec); err != nil {
-		return errors.Join(err, lock.Close())
-	}
-	looping, stop := context.WithCancel(context.Background())
-	defer stop()
-	d := dispatcher.New(lock, dispatcher.Config{Settle: n.Settle, Log: n.log})
-	over := make(chan error, 1)
-	go func() { over <- d.Run(looping) }()
-	f := fleet.New(s, n.executor, d)
-	for ctx.Err() == nil {
-		select {
-		case err := <-over:
-			return errors.Join(err, lock.Close())
-		case <-time.After(30 * time.Millisecond):
-		case <-ctx.Done():
-		}
-		if err := n.step(context.Background(), lock, d, f, ctx.Err() != nil); err != nil {
-			n.log.Info("keeping workers", "error", err)
-		}
-	}
-	n.drain(lock, d, f)
-	stop()
-	return errors.Join(<-over, lock.Close())
-}
-
-func (n *node) contend(ctx context.Context, s *spool.Spool) (*spool.Lock, error) {
-	c := spool.Contender{Spool: s, Owner: s.Owner(), TakeOver: n.TakeOver && !n.tried}
-	for {
-		lock, err := c.Try()
-		if err == nil {
-			n.tried = true
-			n.log.Info("dispatching begins", "epoch", lock.Epoch())
-			return lock, nil
-		}
-		if _, held := errors.AsType[*spool.HeldError](err); !held {
-			return nil, err
-		}
-		if pause(ctx, 100*time.Millisecond); ctx.Err() != nil {
-			return nil, err
-		}
-	}
-}
-
-func (n *node) step(ctx context.Context, lock *spool.Lock, d *dispatcher.Dispatcher, f *fleet.Fleet, suspended bool) error {
-	snap := d.Snapshot()
-	now := status{Epoch: lock.Epoch(), PID: os.Getpid(), Drained: snap.Drained, Text: fmt.Sprintf("%+v", *snap)}
-	if snap.Storage != nil {
-		now.Text += fmt.Sprintf(" storage %+v", *snap.Storage)
+	now := status{PID: os.Getpid(), Drained: state.Snapshot.Drained, Text: fmt.Sprintf("%+v", *state.Snapshot)}
+	if state.Snapshot.Storage != nil {
+		now.Text += fmt.Sprintf(" storage %+v", *state.Snapshot.Storage)
 	}
 	if now != n.told {
-		if err := writeStatus(n.Status, now); err != nil {
-			return err
-		}
 		n.told = now
+		return writeStatus(n.Status, now)
 	}
-	all, err := n.executor.List(ctx)
-	if err != nil {
-		return err
-	}
-	need := fleet.Need{Max: n.Workers, DrainTimeout: 5 * time.Second, DrainTarget: time.Second, Suspended: suspended}
-	_, err = f.Step(ctx, time.Now(), need, snap, all)
-	return err
+	return nil
 }
 
-// drain ends the workers in good order.
-func (n *node) drain(lock *spool.Lock, d *dispatcher.Dispatcher, f *fleet.Fleet) {
+// end has the workers drain, and lets go of the spool in good order.
+func (n *node) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for ctx.Err() == nil {
-		err := n.step(ctx, lock, d, f, true)
-		if err == nil && len(d.Snapshot().Workers) == 0 {
+		drained, err := n.flow.Drain(ctx, time.Now())
+		if err == nil && drained {
 			break
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
-	if err := n.close(ctx); err != nil {
-		n.log.Info("ending workers", "error", err)
-	}
+	return errors.Join(n.close(ctx), n.flow.Close())
 }
 
 func writeStatus(path string, s status) error {

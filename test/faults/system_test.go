@@ -268,6 +268,7 @@ func (s *system) startNode(h *host, point string) error {
 	if err != nil {
 		return err
 	}
+	_ = os.Remove(config.Status) // of the one before
 	path := filepath.Join(s.dir, "config."+h.name)
 	if err := os.WriteFile(path, data, 0o666); err != nil {
 		return err
