@@ -92,8 +92,11 @@ func (r *recorder) each(fn func(*pending) error) error {
 	return nil
 }
 
-// inspect looks at what user code left.
+// inspect looks at what user code left, once: when it is tried again, it may have its name and only the answer was lost.
 func (r *recorder) inspect(p *pending, look *spool.Inspection) error {
+	if p.info != nil {
+		return nil
+	}
 	info, failure, err := look.Look(p.file.tmp)
 	if failure != nil {
 		r.lose(p, failedEvent(p.file, p.seconds, failure))

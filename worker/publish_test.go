@@ -25,7 +25,7 @@ func TestPublishedWithoutHearingOfIt(t *testing.T) {
 		must(t, os.WriteFile(tmp, []byte("x"), 0o666))
 		b := &batch{left: 1}
 		rec.group = []pending{{file: &file{batch: b, name: "a.txt", tmp: tmp, output: r.path("out", "a.out")}, synced: true}}
-		must(t, rec.inspect(&rec.group[0]))
+		must(t, rec.inspect(&rec.group[0], w.Inspection()))
 		must(t, os.Rename(tmp, r.path("out", "a.out")))
 		must(t, rec.publishGroup())
 		if len(rec.names) != 1 || b.left != 0 || r.read("out/a.out") != "x" {

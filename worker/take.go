@@ -145,9 +145,10 @@ func (e *engine) claim(now time.Time) {
 	slices.SortFunc(ids, spool.BatchID.Compare)
 	ids = ids[:min(len(ids), claimAmong)]
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	ids = append(e.doubt, ids...)
+	doubt := e.doubt
 	e.doubt = nil
-	if slices.ContainsFunc(ids, e.claimOne) {
+	if got := slices.IndexFunc(slices.Concat(doubt, ids), e.claimOne); got >= 0 {
+		e.doubt = append(e.doubt, doubt[min(got+1, len(doubt)):]...) // those that were not asked about
 		e.polls = 0
 		return
 	}
