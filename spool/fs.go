@@ -96,6 +96,9 @@ func writeFile(path string, data []byte) error {
 // replace renames the caller's own temporary over path.
 func replace(tmp, path string) error {
 	err := rename(tmp, path)
+	if err == nil {
+		_, err = os.Lstat(path) // that the temporary is gone does not tell yet that it was there
+	}
 	if err != nil {
 		_ = os.Remove(tmp)
 	}
