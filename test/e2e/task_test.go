@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -87,6 +89,42 @@ func TestLoneTask(t *testing.T) {
 			}
 			if got, err := os.ReadFile(w.path("out", "5.out")); err != nil || string(got) != tt.want {
 				t.Errorf("output %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// A signal ends a lone task in good order, with the exit code that a shell gives for it. SIGINT may come to a process whose
+// parent ignored it.
+func TestLoneTaskSignals(t *testing.T) {
+	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWork(t)
+			w.write("m.py", lonePython)
+			w.write("in/5.txt", "hello")
+			cmd := w.lone(nil, "m.py")
+			stderr, err := cmd.StderrPipe()
+			w.must(err)
+			var stdout strings.Builder
+			cmd.Stdout = &stdout
+			w.must(cmd.Start())
+			var shown strings.Builder
+			for lines := bufio.NewScanner(stderr); lines.Scan(); {
+				shown.WriteString(clock.ReplaceAllString(lines.Text(), "TIME") + "\n")
+				if strings.Contains(lines.Text(), "Successfully") {
+					w.must(cmd.Process.Signal(signal))
+				}
+			}
+			if got := w.waitFor(cmd); got != code {
+				t.Errorf("exit code %d, want %d", got, code)
+			}
+			want := fmt.Sprintf("TIME | WARNING  | Received signal %d, initiating shutdown\nTIME | INFO     | Shutting down task\nTIME | INFO     | Task shutdown complete\n", int(signal))
+			if !strings.HasSuffix(shown.String(), want) {
+				t.Errorf("shown:\n%s\nwant at the end:\n%s", shown.String(), want)
+			}
+			if got, want := stdout.String(), "Setup executed successfully!\nTeardown executed successfully!\n"; got != want {
+				t.Errorf("stdout %q, want %q", got, want)
 			}
 		})
 	}
