@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/wake"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -420,6 +421,7 @@ func TestSettledAndDoneMeanwhile(t *testing.T) {
 func TestMovedInIsTakenAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.begin()
+	r.d.wake = wake.New()
 	r.round()
 	if !r.d.inputs.local {
 		t.Skip("the temporary folder does not lie on a file system of this host")

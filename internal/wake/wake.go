@@ -8,7 +8,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watcher gives hints about some files and folders.
+// Watcher gives hints about some files and folders. The zero Watcher gives none.
 type Watcher struct {
 	c     chan struct{}
 	fs    *fsnotify.Watcher // nil if the system gave none, as when its limit of inotify instances is reached
@@ -48,6 +48,9 @@ func (w *Watcher) Remove(path string) {
 // AddInbox watches a folder into which others put files. Hints come of files that come, not of each write to them, and
 // Arrived names those that are whole. AddInbox, Arrived and Close are for one goroutine.
 func (w *Watcher) AddInbox(folder string) {
+	if w.fs == nil {
+		return
+	}
 	if w.inbox == nil {
 		if w.inbox = newInbox(); w.inbox == nil {
 			return
