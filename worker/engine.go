@@ -81,6 +81,7 @@ type engine struct {
 	probeAt  time.Time
 	probeGap time.Duration
 
+	asked    int              // the epoch of which the revision is known to be ours
 	draining spool.ExitReason // why nothing more is taken; empty while something is
 	parting  *ending          // it leaves in good order, as soon as the handlers have ended
 	end      *ending

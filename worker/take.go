@@ -180,8 +180,28 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 		e.record(outcome{event: &spool.Event{Kind: spool.EventBad, Batch: id.String()}, batch: b})
 		return false
 	}
+	if e.outOfDate(id.Epoch) {
+		e.draining = spool.ExitDrained
+		e.recordFiles(spool.EventBack, b, b.files, nil)
+		return false
+	}
 	e.batches = append(e.batches, b)
 	return true
+}
+
+// outOfDate reports whether a batch is for workers of another revision of the Task. A Task changes between epochs only, so
+// the first batch of each is asked about.
+func (e *engine) outOfDate(epoch int) bool {
+	if epoch == e.asked {
+		return false
+	}
+	now, err := spool.Open(e.spool.Path())
+	if err != nil {
+		e.log.Warn("reading the Task anew", "error", err)
+		return false
+	}
+	e.asked = epoch
+	return now.Spec().Revision != e.spec.Revision
 }
 
 // send gives a file to a lane's handler.

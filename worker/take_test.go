@@ -76,6 +76,23 @@ func TestPythonLife(t *testing.T) {
 	}
 }
 
+// What is fed after the Task has changed is for workers of the change.
+func TestTaskChanges(t *testing.T) {
+	r := newRig(t, echo)
+	r.feed("a", "x")
+	w := r.start(nil)
+	eventually(t, "the first file", func() bool { return w.files(spool.EventDone) == "a" })
+	must(t, r.lock.Close())
+	r.lead()
+	spec := *r.spool.Spec()
+	spec.Revision = "changed"
+	must(t, r.lock.Update(r.spool.Owner(), spec))
+	r.feed("b", "x", "c", "x")
+	w.ends(spool.ExitDrained)
+	w.wantFiles("back", "b c")
+	w.wantFiles("done", "a")
+}
+
 // What is fed while a worker waits is taken at once, by the hint.
 func TestWakes(t *testing.T) {
 	r := newRig(t, echo)
