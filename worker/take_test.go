@@ -89,8 +89,7 @@ func TestTaskChanges(t *testing.T) {
 	must(t, r.lock.Update(r.spool.Owner(), spec))
 	r.feed("b", "x", "c", "x")
 	w.ends(spool.ExitDrained)
-	w.wantFiles("back", "b c")
-	w.wantFiles("done", "a")
+	w.wantFiles("done", "a", "back", "b c")
 }
 
 // What is fed while a worker waits is taken at once, by the hint.
