@@ -28,6 +28,7 @@ import (
 const (
 	stalledRetry = 2 * time.Second // how often it is looked whether a person has mended what stalls a Task
 	drainPoll    = time.Second
+	recoverPoll  = 200 * time.Millisecond
 	askedPoll    = 10 * time.Second // how often it is looked whether a Task that is complete is asked for a retry
 )
 
@@ -130,6 +131,9 @@ func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *taskFlow,
 	}
 	st, err := f.Step(ctx, s.now, wantOf(t))
 	s.take(st)
+	if st.Snapshot.Recovering { // a dispatcher that was made anew may then have no news for who saw the last one's
+		s.wait(recoverPoll)
+	}
 	if err != nil {
 		s.refuse(err)
 		return s
