@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +32,8 @@ const maxHeld = 1 << 20
 const maxFailed = 4096
 
 // terminal is what the user sees: log lines on stderr, prints of user code on stdout. Lines that say what became of a
-// file wait until the worker has said it, and what was printed after them waits with them.
+// file wait until the worker has said it, and what was printed after them waits with them. The worker's word may also be
+// the first to come, because what the handler says passes through one more pipe.
 type terminal struct {
 	stdout, stderr io.Writer
 	inputDir       string
@@ -40,6 +43,7 @@ type terminal struct {
 	open     bool // user code has begun a line
 	queue    []item
 	held     int                 // bytes in queue
+	early    map[spool.Name]item // what became of files that user code has not ended with, as far as is known here
 	failed   map[spool.Name]bool // files whose failure was told
 	shutting bool                // "Shutting down task" was told
 }
@@ -55,7 +59,7 @@ type item struct {
 func newTerminal(stdout, stderr io.Writer, inputDir string) *terminal {
 	return &terminal{
 		stdout: stdout, stderr: stderr, inputDir: inputDir, now: time.Now,
-		failed: map[spool.Name]bool{},
+		early: map[spool.Name]item{}, failed: map[spool.Name]bool{},
 	}
 }
 
@@ -108,9 +112,14 @@ func (t *terminal) narrated(n protocol.Narration) {
 	case protocol.OpReady:
 		t.add(item{level: info, line: "Task setup complete"})
 	case protocol.OpBegin:
+		t.againBegun(n.Input)
 		t.add(item{level: info, line: "Starting processing: " + t.name(n.Input)})
 	case protocol.OpEnd:
-		t.add(item{of: n.Input})
+		end := item{of: n.Input}
+		if known, ok := t.early[n.Input]; ok {
+			end = t.settled(known, n.Input)
+		}
+		t.add(end)
 	case protocol.OpTeardown:
 		t.shut()
 	case protocol.OpPublished, protocol.OpGivenUp, protocol.OpAgain:
@@ -121,28 +130,47 @@ func (t *terminal) narrated(n protocol.Narration) {
 
 // decided shows what became of a file, in the place where user code ended with it.
 func (t *terminal) decided(n protocol.Narration) {
-	line, level := "", info
+	var what item
 	switch n.Op {
 	case protocol.OpPublished:
-		line = "Successfully processed: " + t.name(n.Input)
+		what = item{level: info, line: "Successfully processed: " + t.name(n.Input)}
 	case protocol.OpGivenUp:
-		line, level = "Failed processing: "+t.name(n.Input), failure
+		what = item{level: failure, line: "Failed processing: " + t.name(n.Input)}
+	default: // it is tried again
+	}
+	if i := t.awaited(n.Input); i >= 0 {
+		t.queue[i] = t.settled(what, n.Input)
+		t.flush()
+	} else if what.line != "" {
+		t.early[n.Input] = what
+	}
+}
+
+// awaited is where in the queue the word about a file belongs, or -1.
+func (t *terminal) awaited(input spool.Name) int {
+	return slices.IndexFunc(t.queue, func(i item) bool { return i.of == input && input != "" })
+}
+
+// againBegun takes in that user code begins on a file: what is still awaited of an attempt before will not come.
+func (t *terminal) againBegun(input spool.Name) {
+	if i := t.awaited(input); i >= 0 {
+		t.queue[i].of = ""
+	}
+	if t.early[input].line == "" {
+		delete(t.early, input)
+	}
+}
+
+// settled is what is to be shown of a file of which all is known.
+func (t *terminal) settled(what item, input spool.Name) item {
+	delete(t.early, input)
+	if what.level == failure {
 		if len(t.failed) >= maxFailed {
 			clear(t.failed)
 		}
-		t.failed[n.Input] = true
-	default:
+		t.failed[input] = true
 	}
-	for i := range t.queue {
-		if t.queue[i].of == n.Input && n.Input != "" {
-			t.queue[i] = item{line: line, level: level}
-			t.flush()
-			return
-		}
-	}
-	if line != "" { // one whose end was not told: it was cut short
-		t.add(item{line: line, level: level})
-	}
+	return what
 }
 
 // log shows a line of this process.
@@ -159,6 +187,9 @@ func (t *terminal) gaveUp(file spool.Name) {
 	input := spool.Name(filepath.Join(t.inputDir, string(file)))
 	if !t.failed[input] {
 		t.add(item{level: failure, line: "Failed processing: " + t.name(input)})
+		if _, known := t.early[input]; known { // should user code's end come yet, it is told
+			t.early[input] = item{}
+		}
 	}
 	delete(t.failed, input)
 }
@@ -188,6 +219,9 @@ func (t *terminal) shut() {
 func (t *terminal) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, input := range slices.Sorted(maps.Keys(t.early)) {
+		t.add(t.settled(t.early[input], input))
+	}
 	for i := range t.queue {
 		t.queue[i].of = ""
 	}
