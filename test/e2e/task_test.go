@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,16 +96,30 @@ func TestLoneTask(t *testing.T) {
 	}
 }
 
-// A signal ends a lone task in good order, with the exit code that a shell gives for it. SIGINT may come to a process whose
-// parent ignored it.
+// A signal ends a lone task in good order, with the exit code that a shell gives for it, also where the parent ignores SIGINT.
 func TestLoneTaskSignals(t *testing.T) {
-	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
-		t.Run(signal.String(), func(t *testing.T) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, os.Interrupt) // a child does not ignore what its parent catches
+	t.Cleanup(func() { signal.Stop(caught) })
+	for _, tt := range []struct {
+		name   string
+		signal syscall.Signal
+		before []string // what becomes the command
+		code   int
+	}{
+		{"SIGINT", syscall.SIGINT, nil, 130},
+		{"SIGINT, ignored", syscall.SIGINT, []string{"/bin/sh", "-c", `trap "" INT; exec "$@"`, "sh"}, 130},
+		{"SIGTERM", syscall.SIGTERM, nil, 143},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWork(t)
 			w.write("m.py", lonePython)
 			w.write("in/5.txt", "hello")
 			cmd := w.lone(nil, "m.py")
+			if tt.before != nil {
+				cmd.Path, cmd.Args = tt.before[0], slices.Concat(tt.before, cmd.Args)
+			}
 			stderr, err := cmd.StderrPipe()
 			w.must(err)
 			var stdout strings.Builder
@@ -113,13 +129,13 @@ func TestLoneTaskSignals(t *testing.T) {
 			for lines := bufio.NewScanner(stderr); lines.Scan(); {
 				shown.WriteString(clock.ReplaceAllString(lines.Text(), "TIME") + "\n")
 				if strings.Contains(lines.Text(), "Successfully") {
-					w.must(cmd.Process.Signal(signal))
+					w.must(cmd.Process.Signal(tt.signal))
 				}
 			}
-			if got := w.waitFor(cmd); got != code {
-				t.Errorf("exit code %d, want %d", got, code)
+			if got := w.waitFor(cmd); got != tt.code {
+				t.Errorf("exit code %d, want %d", got, tt.code)
 			}
-			want := fmt.Sprintf("TIME | WARNING  | Received signal %d, initiating shutdown\nTIME | INFO     | Shutting down task\nTIME | INFO     | Task shutdown complete\n", int(signal))
+			want := fmt.Sprintf("TIME | WARNING  | Received signal %d, initiating shutdown\nTIME | INFO     | Shutting down task\nTIME | INFO     | Task shutdown complete\n", int(tt.signal))
 			if !strings.HasSuffix(shown.String(), want) {
 				t.Errorf("shown:\n%s\nwant at the end:\n%s", shown.String(), want)
 			}
