@@ -48,7 +48,7 @@ soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000. Needs roo
 	go test $(RACE) -timeout 24h ./test/faults -v -run TestSeeds -seeds $(SEEDS) -from $(FROM)
 
 .PHONY: test-python
-test-python: ## Run the tests of the Python package.
+test-python: build ## Run the tests of the Python package.
 	cd task/python && python3 -B -m unittest discover -s tests
 
 .PHONY: verify
