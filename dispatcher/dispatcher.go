@@ -29,8 +29,9 @@ const (
 
 // Config is what a dispatcher is told.
 type Config struct {
-	Chain    Chain         // the Tasks around it; none if empty
-	Settle   time.Duration // how long an input must not have changed before it is taken
+	Chain    Chain          // the Tasks around it; none if empty
+	Earlier  *spool.Earlier // what it finished counts as done; nil if there is none
+	Settle   time.Duration  // how long an input must not have changed before it is taken
 	Log      *slog.Logger
 	OnChange func() // called by the loop after each round that changed the Snapshot; it must not block
 }
@@ -56,6 +57,7 @@ type Dispatcher struct {
 	asked    requests
 	breaker  breaker
 	chain    chain
+	imported bool // all of cfg.Earlier is taken over, says the ledger
 
 	pace    float64 // seconds of user code per file, smoothed; 0 before the first
 	size    int     // of the last batch
@@ -180,7 +182,7 @@ func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
 }
 
 func (d *Dispatcher) steps() []func(context.Context, time.Time) error {
-	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.attend, d.guard, d.seek, d.audit, d.feed, d.save, d.clearUp}
+	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.takeOver, d.attend, d.guard, d.seek, d.audit, d.feed, d.save, d.clearUp}
 }
 
 // keep sees to it that the right to write is still there, and is seen to be used. Steps that may take long call it, too.

@@ -173,6 +173,8 @@ func (d *Dispatcher) replayRequest(e spool.Entry) {
 		}
 	case spool.EntryResumed:
 		d.breaker.pause = nil
+	case spool.EntryAdopted:
+		d.imported = d.imported || e.From != ""
 	default: // of neither
 		for _, c := range d.chain.clear {
 			c.replay(d.index, e)

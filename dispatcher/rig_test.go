@@ -25,7 +25,8 @@ type rig struct {
 	d    *Dispatcher
 	now  time.Time
 
-	chain Chain
+	chain   Chain
+	earlier *spool.Earlier
 }
 
 func newRig(t testing.TB, change ...func(*spool.Spec)) *rig {
@@ -77,7 +78,7 @@ func (r *rig) begin() {
 }
 
 func (r *rig) takeUp() error {
-	r.d = New(r.lock, Config{Settle: 2 * time.Second, Log: quietLog(), Chain: r.chain})
+	r.d = New(r.lock, Config{Settle: 2 * time.Second, Log: quietLog(), Chain: r.chain, Earlier: r.earlier})
 	r.d.wake = &wake.Watcher{} // time is the test's: what arrives is not to be taken at a moment of the kernel's choice
 	return r.d.recover(r.t.Context())
 }

@@ -38,6 +38,7 @@ type Flow struct {
 	contender *spool.Contender
 	lock      *spool.Lock
 	spec      spool.Spec
+	earlier   *spool.Earlier // a run of TigerFlow whose work is taken over; nil if there was none
 
 	dispatcher *dispatcher.Dispatcher
 	executor   executor.Executor
@@ -77,6 +78,9 @@ func (f *Flow) lockSpool(spec spool.Spec, c Config) error {
 	if err := c.Terms.checkNeighbors(&spec); err != nil {
 		return err
 	}
+	if err := f.findEarlier(&spec, c.Terms); err != nil {
+		return err
+	}
 	dir := spool.Dir(string(spec.OutputDir), spec.Task)
 	s, err := spool.Create(dir, c.Owner, spec)
 	if err != nil {
@@ -98,6 +102,24 @@ func (f *Flow) lockSpool(spec spool.Spec, c Config) error {
 	return nil
 }
 
+// findEarlier looks for what an earlier run of TigerFlow has finished of the Task.
+func (f *Flow) findEarlier(spec *spool.Spec, terms Terms) (err error) {
+	if f.earlier, err = spool.FindEarlier(string(spec.OutputDir), spec.Task, spec.InputExt); err != nil {
+		return terms.storage("looking for an earlier run", err)
+	}
+	if f.earlier == nil {
+		return nil
+	}
+	pid, err := f.earlier.Running()
+	if err != nil {
+		return terms.storage("looking for an earlier run", err)
+	}
+	if pid != 0 {
+		return refuse(OutputInUse, "%s is in use by a running TigerFlow, process %d: stop that one first, or choose another directory", terms.Output, pid)
+	}
+	return nil
+}
+
 // begin starts the loop.
 func (f *Flow) begin(c Config) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -112,7 +134,7 @@ func (f *Flow) begin(c Config) {
 			c.Changed(d.Snapshot())
 		}
 	}
-	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: c.Chain})
+	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: c.Chain, Earlier: f.earlier})
 	f.dispatcher, f.executor, f.fleet = d, c.Executor, fleet.New(f.lock.Spool(), c.Executor, d)
 	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
 	f.idleSince = time.Time{}

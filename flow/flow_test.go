@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -268,10 +270,28 @@ func TestRefusals(t *testing.T) {
 			}, OutputInUse,
 			"OUT is in use by " + spool.Self().String() + " for ns/theirs of another: end that one first, or choose another directory; if it has died, it is taken over 1m0s after its last sign of life",
 		},
+		{
+			"an earlier run goes on", func(r *rig) {
+				for _, part := range []string{".symlinks", ".finished"} {
+					r.must(os.MkdirAll(filepath.Join(string(r.spec.OutputDir), ".tigerflow", part), 0o777))
+				}
+				theirs := exec.Command("sh", "-c", "read forever", "tigerflow")
+				in, err := theirs.StdinPipe()
+				r.must(err)
+				r.must(theirs.Start())
+				r.Cleanup(func() { _, _ = in.Close(), theirs.Wait() })
+				pid := strconv.Itoa(theirs.Process.Pid)
+				r.must(os.WriteFile(filepath.Join(string(r.spec.OutputDir), ".tigerflow", "run.pid"), []byte(pid), 0o666))
+				r.must(os.WriteFile(filepath.Join(r.dir, "pid"), []byte(pid), 0o666))
+			}, OutputInUse,
+			"OUT is in use by a running TigerFlow, process $PID: stop that one first, or choose another directory",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, 0, "true")
 			tt.prepare(r)
+			pid, _ := os.ReadFile(filepath.Join(r.dir, "pid"))
+			tt.message = strings.ReplaceAll(tt.message, "$PID", string(pid))
 			err := r.flow.Open(r.spec, r.config)
 			refusal, ok := errors.AsType[*RefusedError](err)
 			if message := strings.ReplaceAll(tt.message, "$DIR", r.dir); !ok || refusal.Reason != tt.reason || refusal.Message != message {

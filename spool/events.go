@@ -55,7 +55,7 @@ type Entry struct {
 	Worker   string    `json:"w,omitempty"`    // Fold, Ended: whose journal
 	Offset   int64     `json:"o,omitempty"`    // Fold, Ended: how far that journal is folded; Took: how far that ledger was read
 	Epoch    int       `json:"e,omitempty"`    // Took: whose ledger
-	Done     []Name    `json:"done,omitempty"` // Fold, Ended, Adopted
+	Done     []Name    `json:"done,omitempty"` // Fold, Ended, Adopted; Deleting: of an earlier run, which kept no outputs
 	Seconds  float64   `json:"s,omitempty"`    // Fold: wall time of user code, summed over Done and Attempts
 	Tried    []Try     `json:"tried,omitempty"`
 	Back     []Name    `json:"back,omitempty"`    // Fold, Ended: to be fed again, nothing counted
@@ -69,6 +69,7 @@ type Entry struct {
 	Reason   string    `json:"why,omitempty"`     // Ended, Failed, Requeued, Paused, Resumed
 	Request  string    `json:"req,omitempty"`     // Answered: the request's id
 	Spec     string    `json:"spec,omitempty"`    // Paused: fingerprint of the Task that failed so often
+	From     string    `json:"from,omitempty"`    // Adopted: output directory of an earlier run, all of which is taken over
 }
 
 // Try is an attempt that did not succeed.

@@ -54,6 +54,10 @@ type FormatError struct {
 }
 
 func (e *FormatError) Error() string {
+	if e.Format < FormatVersion {
+		return fmt.Sprintf("the spool %s has format %d, which no tigerflow has written, and this one knows %d: move the folder away to begin anew",
+			e.Dir, e.Format, FormatVersion)
+	}
 	return fmt.Sprintf("the spool %s has format %d and this tigerflow knows %d: use the newer tigerflow, or move the folder away to begin anew",
 		e.Dir, e.Format, FormatVersion)
 }
