@@ -260,7 +260,11 @@ func (d *Dispatcher) adopt(name spool.Name, stem string) bool {
 	errFile, fresh := spool.ErrName(stem), d.inputs.fresh
 	switch p := d.at(name); {
 	case p == placeOutput && (fresh || !d.absent(spool.OutputName(stem, d.spec.OutputExt))):
-		return d.adopted(name) == nil
+		if d.adopted(name) != nil {
+			return false
+		}
+		d.earlier++
+		return true
 	case p == placeError && (fresh || !d.absent(errFile)), isCut(errFile, stem) && !d.absent(errFile):
 	default:
 		return false
@@ -269,6 +273,7 @@ func (d *Dispatcher) adopt(name spool.Name, stem string) bool {
 		return false
 	}
 	d.move(name, placeFailed)
+	d.earlier++
 	return true
 }
 

@@ -67,6 +67,7 @@ type Dispatcher struct {
 	auditAt time.Time // when batches are next looked for on disk
 	dirty   bool      // entries since the last sync
 
+	earlier     int64 // files that were done or had failed when they were found
 	queuedFiles int64 // in batches that no worker has claimed
 	checked     bool  // the output folder was looked at since the last file was done
 	checkedAt   time.Time

@@ -50,6 +50,7 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 		return err
 	}
 	d.dateFailures(now)
+	d.earlier = d.done + d.failed
 	if d.failed > 0 || d.done > 0 {
 		d.log.Info("taking up earlier work", "done", d.done, "failed", d.failed, "epoch", d.lock.Epoch())
 	}

@@ -20,6 +20,7 @@ type Snapshot struct {
 	Done     int64
 	Failed   int64
 	Settling int64 // seen, but perhaps still being written
+	Earlier  int64 // of Done and Failed, those that were so when this dispatcher found them
 
 	Drained        bool    // nothing pending, running or settling, and the disk was compared since
 	SecondsPerFile float64 // of user code; 0 before the first
@@ -85,7 +86,7 @@ func (s *Snapshot) Slow() (slow []spool.InHand) {
 func (d *Dispatcher) survey() *Snapshot {
 	s := &Snapshot{
 		Done: d.done, Failed: d.failed, SecondsPerFile: d.pace, Storage: d.storage,
-		Settling: d.settling, Ending: d.asked.ending,
+		Settling: d.settling, Earlier: d.earlier, Ending: d.asked.ending,
 		Recent: slices.Clone(d.recent),
 	}
 	for id, w := range d.workers {

@@ -121,7 +121,7 @@ func (f *follower) look(ctx context.Context) (bool, error) {
 func (f *follower) lookAt(ctx context.Context, t *followed) error {
 	if s := f.plane.snapshot(t.key); s != nil && !s.Recovering {
 		if !t.seen {
-			t.seen, t.before = true, s.Done+s.Failed
+			t.seen, t.before = true, s.Earlier
 		}
 		t.last = *s
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,17 +16,24 @@ import (
 
 // Whichever process is killed in the middle of a run, and whenever, running again gives every input exactly one output.
 func TestKillAnyProcess(t *testing.T) {
-	for seed, spec := range []string{
-		`{type: LocalAsync, localAsync: {concurrency: 4}, handler: {builtin: echo}, params: {prefix: "> "}}`,
-		`{type: LocalAsync, localAsync: {concurrency: 4}, handler: {python: {module: m.py}}, durability: None}`,
+	for seed, tt := range []struct {
+		spec    string
+		handler bool // has a process of its own
+	}{
+		{`{type: LocalAsync, localAsync: {concurrency: 4}, handler: {builtin: echo}, params: {prefix: "> "}}`, false},
+		{`{type: LocalAsync, localAsync: {concurrency: 4}, handler: {python: {module: m.py}}, durability: None}`, true},
 	} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			k := &killer{work: newWork(t), random: rand.New(rand.NewPCG(uint64(seed), 7))}
+			if tt.handler {
+				k.victims = append(k.victims, k.handler)
+			}
+			k.victims = append(k.victims, k.worker)
 			module(`class T(LocalTask):
     @staticmethod
     def run(context, i, o): o.write_text("> " + i.read_text())
 `)(k.work)
-			k.task(spec)
+			k.task(tt.spec)
 			k.more()
 			k.more()
 			for range 4 {
@@ -40,8 +48,9 @@ func TestKillAnyProcess(t *testing.T) {
 // killer kills what works on its files.
 type killer struct {
 	*work
-	random *rand.Rand
-	files  int
+	random  *rand.Rand
+	files   int
+	victims []func() int // find a process to kill besides tigerflow itself
 }
 
 // more adds inputs.
@@ -52,12 +61,12 @@ func (k *killer) more() {
 	}
 }
 
-// killRun starts a run and kills a handler, a worker and tigerflow itself, each after some more outputs. A run that is
-// through before that is given more to do. Nothing of it may stay.
+// killRun starts a run and kills the victims and tigerflow itself, each after some more outputs. A run that is through
+// before that is given more to do. Nothing of it may stay.
 func (k *killer) killRun() {
 	k.Helper()
 	cmd, ended := k.startRun()
-	for _, find := range []func() int{k.handler, k.worker, func() int { return cmd.Process.Pid }} {
+	for _, find := range append(slices.Clone(k.victims), func() int { return cmd.Process.Pid }) {
 		want := k.outputs() + 1 + k.random.IntN(150)
 		k.wait("more outputs, and a process to kill", func() bool {
 			select {
