@@ -82,14 +82,14 @@ func TestProgramHelp(t *testing.T) {
 Run the task as a CLI application
 
 ╭─ Options ────────────────────────────────────────────────────────────────────╮
-│ *  --input-dir   PATH  Input directory to read data [required]               │
-│ *  --input-ext   TEXT  Input file extension [required]                       │
-│ *  --output-dir  PATH  Output directory to store results [required]          │
-│ *  --output-ext  TEXT  Output file extension [required]                      │
-│    --greeting    TEXT  Greeting to prepend [default: Hello]                  │
-│    --uppercase         Convert to uppercase                                  │
-│    --task-name   TEXT  Task name [default: Greet]                            │
-│    --help              Show this message and exit.                           │
+│ *  --input-dir         PATH  Input directory to read data [required]         │
+│ *  --input-ext         TEXT  Input file extension [required]                 │
+│ *  --output-dir        PATH  Output directory to store results [required]    │
+│ *  --output-ext        TEXT  Output file extension [required]                │
+│    --greeting          TEXT  Greeting to prepend [default: Hello]            │
+│    --uppercase               Convert to uppercase                            │
+│    --task-name         TEXT  Task name [default: Greet]                      │
+│    --help                    Show this message and exit.                     │
 ╰──────────────────────────────────────────────────────────────────────────────╯
 `
 	if code != 0 || stderr != "" || stdout != want {

@@ -14,26 +14,67 @@ var params = []Option{
 	{Name: "word", Metavar: Text, Repeated: true, Param: true},
 }
 
-// The guide's own table.
 func TestHelp(t *testing.T) {
 	const want = `Usage: greet [OPTIONS]
 
 Run the task as a CLI application
 
 ╭─ Options ────────────────────────────────────────────────────────────────────╮
-│ *  --input-dir   PATH  Input directory to read data [required]               │
-│ *  --input-ext   TEXT  Input file extension [required]                       │
-│ *  --output-dir  PATH  Output directory to store results [required]          │
-│ *  --output-ext  TEXT  Output file extension [required]                      │
-│    --greeting    TEXT  Greeting to prepend [default: Hello]                  │
-│    --upper-case        Convert to uppercase                                  │
-│    --word        TEXT                                                        │
-│    --task-name   TEXT  Task name [default: Greet]                            │
-│    --help              Show this message and exit.                           │
+│ *  --input-dir         PATH  Input directory to read data [required]         │
+│ *  --input-ext         TEXT  Input file extension [required]                 │
+│ *  --output-dir        PATH  Output directory to store results [required]    │
+│ *  --output-ext        TEXT  Output file extension [required]                │
+│    --greeting          TEXT  Greeting to prepend [default: Hello]            │
+│    --upper-case              Convert to uppercase                            │
+│    --word              TEXT                                                  │
+│    --task-name         TEXT  Task name [default: Greet]                      │
+│    --help                    Show this message and exit.                     │
 ╰──────────────────────────────────────────────────────────────────────────────╯
 `
 	if got := Help("greet", "Run the task as a CLI application", Options(Local, params, "Greet"), 80); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// The table of TigerFlow's guide, to the letter.
+func TestHelpOfSlurm(t *testing.T) {
+	const want = `Usage: transcribe.py [OPTIONS]
+
+Run the task as a CLI application
+
+╭─ Options ──────────────────────────────────────────────────────────────────────────────╮
+│ *  --input-dir             PATH     Input directory to read data [required]            │
+│ *  --input-ext             TEXT     Input file extension [required]                    │
+│ *  --output-dir            PATH     Output directory to store results [required]       │
+│ *  --output-ext            TEXT     Output file extension [required]                   │
+│ *  --max-workers           INTEGER  Max number of workers for autoscaling [required]   │
+│ *  --cpus                  INTEGER  Number of CPUs per worker [required]               │
+│ *  --memory                TEXT     Memory per worker [required]                       │
+│ *  --time                  TEXT     Wall time per worker [required]                    │
+│    --gpus                  INTEGER  Number of GPUs per worker                          │
+│    --sbatch-option         TEXT     Additional Slurm option for workers (repeatable)   │
+│    --setup-command         TEXT     Shell command to run before the task starts        │
+│                                     (repeatable)                                       │
+│    --model-file            PATH     Path to the Whisper model file                     │
+│    --task-name             TEXT     Task name [default: Transcribe]                    │
+│    --help                           Show this message and exit.                        │
+╰────────────────────────────────────────────────────────────────────────────────────────╯
+`
+	model := Option{Name: "model_file", Metavar: Path, Help: "Path to the Whisper model file", Required: true, Param: true}
+	if got := Help("transcribe.py", "Run the task as a CLI application", Options(Slurm, []Option{model}, "Transcribe"), 90); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestHelpOfAsync(t *testing.T) {
+	const want = `│ *  --concurrency-limit        INTEGER  Maximum number of files that may be processed concurrently at any given │
+│                                        time (excess files are queued until capacity becomes available)         │
+│                                        [required]                                                              │
+│    --task-name                TEXT     Task name [default: Embed]                                              │
+`
+	params := []Option{{Name: "p", Hidden: true}}
+	if got := Help("embed", "", Options(LocalAsync, params, "Embed"), 114); !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package cmdline
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -12,60 +13,87 @@ import (
 const (
 	usualWidth = 80
 	leastWidth = 56
-	leastHelp  = 16 // columns that the words about an option get at least
+	// TigerFlow's tables have room for short flags and for flags that say no between a flag and its value. Where the words
+	// about an option would get less than enoughHelp columns, they get that room.
+	roomyGap   = "        "
+	narrowGap  = "  "
+	enoughHelp = 32
+	leastHelp  = 16 // columns that the words get at least
+	slurmFlags = 16 // columns of the flags of a Slurm task, as TigerFlow has them
 )
 
-// Help is the help text of a task, for a terminal of width columns.
+// Help is the help text of a task, for a terminal of width columns, in the frame that TigerFlow's has.
 func Help(program, summary string, options []Option, width int) string {
 	var b strings.Builder
 	b.WriteString("Usage: " + program + " [OPTIONS]\n\n" + summary + "\n\n")
 	width = max(width, leastWidth)
 	b.WriteString("╭─ Options " + strings.Repeat("─", width-12) + "╮\n")
-	var shown []Option
-	for _, o := range options {
-		if !o.Hidden {
-			shown = append(shown, o)
-		}
-	}
-	flags, kinds := 0, 0
-	for _, o := range shown {
-		flags, kinds = max(flags, cells(o.Spelled())), max(kinds, cells(o.Metavar))
-	}
-	words := max(width-4-3-flags-2-kinds-2, leastHelp)
-	for _, o := range shown {
-		mark := " "
-		if o.Required && !o.Param {
-			mark = "*"
-		}
-		for i, text := range wrap(about(o), words) {
-			row := strings.Repeat(" ", 3+flags+2+kinds+2)
-			if i == 0 {
-				row = mark + "  " + pad(o.Spelled(), flags) + "  " + pad(o.Metavar, kinds) + "  "
-			}
-			b.WriteString("│ " + pad(row+text, width-4) + " │\n")
-		}
+	for _, row := range table(options, width-4) {
+		b.WriteString("│ " + pad(row, width-4) + " │\n")
 	}
 	b.WriteString("╰" + strings.Repeat("─", width-2) + "╯\n")
 	return b.String()
 }
 
-func about(o Option) string {
-	text := o.Help
-	if o.Default != "" {
-		text += " [default: " + o.Default + "]"
+// table lists the options that are shown, each in one line or more.
+func table(options []Option, width int) []string {
+	options = slices.DeleteFunc(slices.Clone(options), func(o Option) bool { return o.Hidden })
+	flags, kinds, gap := 0, 0, roomyGap
+	for _, o := range options {
+		flags, kinds = max(flags, cells(o.Spelled())), max(kinds, cells(o.Metavar))
+		if o.Name == "sbatch_option" {
+			flags = max(flags, slurmFlags)
+		}
 	}
-	if o.Required && !o.Param {
-		text += " [required]"
+	left := func() int { return width - 3 - flags - len(gap) - kinds - 2 }
+	if left() < enoughHelp {
+		gap = narrowGap
 	}
-	return strings.TrimSpace(text)
+	var rows []string
+	for _, o := range options {
+		mark := " "
+		if o.Required && !o.Param {
+			mark = "*"
+		}
+		row := mark + "  " + pad(o.Spelled(), flags) + gap + pad(o.Metavar, kinds) + "  "
+		for i, text := range about(o, max(left(), leastHelp)) {
+			if i > 0 {
+				row = strings.Repeat(" ", cells(row))
+			}
+			rows = append(rows, row+text)
+		}
+	}
+	return rows
 }
 
-// wrap breaks a text at spaces; words that are too long are broken anywhere. What stands in brackets stays together where it
-// fits.
+// about is what is to be said about an option: in one line if it fits, else its default and whether it is required have
+// lines of their own.
+func about(o Option, width int) []string {
+	var items []string
+	if o.Help != "" {
+		items = append(items, o.Help)
+	}
+	if o.Default != "" {
+		items = append(items, "[default: "+o.Default+"]")
+	}
+	if o.Required && !o.Param {
+		items = append(items, "[required]")
+	}
+	if line := strings.Join(items, " "); cells(line) <= width {
+		return []string{line}
+	}
+	var lines []string
+	for _, item := range items {
+		lines = append(lines, wrap(item, width)...)
+	}
+	return lines
+}
+
+// wrap breaks a text at spaces; words that are too long are broken anywhere.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""
-	for _, word := range words(text) {
+	for word := range strings.FieldsSeq(text) {
 		for cells(word) > width {
 			if line != "" {
 				lines, line = append(lines, line), ""
@@ -83,19 +111,6 @@ func wrap(text string, width int) []string {
 		}
 	}
 	return append(lines, line)
-}
-
-// words are divided by spaces, but not in brackets.
-func words(text string) []string {
-	var all []string
-	for word := range strings.FieldsSeq(text) {
-		if n := len(all); n > 0 && strings.HasPrefix(all[n-1], "[") && !strings.HasSuffix(all[n-1], "]") {
-			all[n-1] += " " + word
-			continue
-		}
-		all = append(all, word)
-	}
-	return all
 }
 
 func cells(s string) int { return utf8.RuneCountInString(s) }
