@@ -54,6 +54,15 @@ class ProgramTest(unittest.TestCase):
         path.write_text(textwrap.dedent(text))
         return path
 
+    def install(self, package, points, **modules):
+        """Lays a package out as pip does, below site."""
+        info = self.folder / "site" / f"{package.replace('-', '_')}-1.5.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
+        (info / "entry_points.txt").write_text("[tigerflow.tasks]\n" + points)
+        for name, text in modules.items():
+            self.module(text.lstrip("\n"), f"site/{name.replace('__', '/')}.py")
+
     def spec(self, *arguments, **more):
         """Runs a module with arguments; returns what the engine was told."""
         more = {"TIGERFLOW_BIN": str(self.engine), "cwd": self.folder, **more}

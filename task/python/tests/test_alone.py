@@ -10,7 +10,7 @@ import time
 import unittest
 from pathlib import Path
 
-from programs import DIRECTORIES, GUIDE, ProgramTest, environment, python
+from programs import DIRECTORIES, GUIDE, TIMEOUT, ProgramTest, environment, python
 
 from tigerflow import _cli
 from tigerflow._errors import TaskError
@@ -196,6 +196,37 @@ class AloneTest(ProgramTest):
         alone.wait_for(lambda: "Successfully processed" in alone.text)
         self.assertEqual(alone.stop()[0], 130)
         self.assertEqual(self.outputs(), {"a.txt": ">>> one"})
+
+    def test_installed_task(self):
+        self.inputs(a="one")
+        self.install("shouting", "shout = shouting:Shout\n", shouting="""
+            '''Shout task - writes in capitals.'''
+            from tigerflow.tasks import LocalTask
+            class Shout(LocalTask):
+                class Params:
+                    mark: str = "!"
+                @staticmethod
+                def run(context, input_file, output_file):
+                    output_file.write_text(input_file.read_text().upper() + context.mark)
+        """)  # fmt: skip
+
+        def tigerflow(*arguments):
+            done = subprocess.run(
+                [ENGINE, *arguments],
+                env=environment(PYTHONPATH=str(self.folder / "site"), TIGERFLOW_IDLE_TIMEOUT="0s"),
+                cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=TIMEOUT,
+            )  # fmt: skip
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        self.assertIn("\n\nInstalled tasks:\n  shout (1.5) - Shout task - writes in capitals.\n", tigerflow("tasks", "list"))
+        want = (
+            "Task: shout\nSource: installed\nModule: shouting\nVersion: 1.5\n\n"
+            "Description:\nShout task - writes in capitals.\n\nParameters for Shout:\n  --mark: !\n"
+        )
+        self.assertEqual(tigerflow("tasks", "info", "shout"), want)
+        tigerflow("task", "run", "shout", *DIRECTORIES, "--mark", "?")
+        self.assertEqual(self.outputs(), {"a.txt": "ONE?"})
 
     def test_slurm_is_refused_in_one_line(self):
         slurm = ("--max-workers", "3", "--cpus", "1", "--memory", "12G", "--time", "02:00:00", "--gpus", "1",

@@ -35,15 +35,6 @@ class Upper(LocalTask):
 
 
 class RegistryTest(ProgramTest):
-    def install(self, package, points, **modules):
-        """Lays a package out as pip does."""
-        info = self.folder / "site" / f"{package.replace('-', '_')}-1.5.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
-        (info / "entry_points.txt").write_text("[tigerflow.tasks]\n" + points)
-        for name, text in modules.items():
-            self.module(text.lstrip("\n"), f"site/{name.replace('__', '/')}.py")
-
     def registry(self, *arguments, status=0):
         path = f"{PACKAGE_ROOT}:{self.folder / 'site'}"
         done = python("-S", "-m", "tigerflow._registry", *arguments, PYTHONPATH=path, cwd=self.folder)
