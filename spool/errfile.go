@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,8 +32,11 @@ func (l *Lock) WriteError(stem string, e ErrorFile) (bool, error) {
 	if _, err := os.Lstat(filepath.Join(string(spec.OutputDir), OutputName(stem, spec.OutputExt))); err == nil {
 		return false, nil
 	}
-	data, err := json.MarshalIndent(e, "", "  ")
-	if err != nil {
+	var data bytes.Buffer
+	text := json.NewEncoder(&data)
+	text.SetIndent("", "  ")
+	text.SetEscapeHTML(false) // people read it: tracebacks name <module> and <lambda>
+	if err := text.Encode(e); err != nil {
 		return false, err
 	}
 	if err := spec.makeFolder(stem); err != nil {
@@ -43,7 +47,7 @@ func (l *Lock) WriteError(stem string, e ErrorFile) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("writing an error file: %w", err)
 	}
-	_, err = f.Write(append(data, '\n'))
+	_, err = f.Write(data.Bytes())
 	if l.spool.Spec().Durability == Fsync {
 		err = errors.Join(err, f.Sync())
 	}

@@ -58,6 +58,19 @@ func TestErrorFileFields(t *testing.T) {
 	}
 }
 
+// TestErrorFileIsForPeople: what a traceback names is not escaped.
+func TestErrorFileIsForPeople(t *testing.T) {
+	s := newSpool(t)
+	l := lock(t, s)
+	_, err := l.WriteError("a", ErrorFile{File: "a.txt", Traceback: `in <module> & "x"`})
+	must(t, err)
+	text, err := os.ReadFile(filepath.Join(string(s.Spec().OutputDir), "a.err"))
+	must(t, err)
+	if !strings.Contains(string(text), `in <module> & \"x\"`) {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestOutputWinsOverError(t *testing.T) {
 	s := newSpool(t)
 	l := lock(t, s)
