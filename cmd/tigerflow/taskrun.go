@@ -211,9 +211,13 @@ func becomePython(before, args []string, idle time.Duration, ends bool) error {
 	if err != nil {
 		return err
 	}
-	env := append(os.Environ(), "TIGERFLOW_BIN="+self, "PYTHONPATH="+path)
+	// Of a variable that is there twice, programs see the first.
+	err = errors.Join(os.Setenv("TIGERFLOW_BIN", self), os.Setenv("PYTHONPATH", path))
 	if ends {
-		env = append(env, standalone.IdleVariable+"="+idle.String())
+		err = errors.Join(err, os.Setenv(standalone.IdleVariable, idle.String()))
 	}
-	return syscall.Exec(python, slices.Concat([]string{"python3"}, before, args), env)
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(python, slices.Concat([]string{"python3"}, before, args), os.Environ())
 }
