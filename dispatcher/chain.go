@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,6 +24,20 @@ type Chain struct {
 	Siblings      []string // what consumes the same inputs
 	DeleteOutputs bool     // an output goes when all Children are done with it
 	DeleteInputs  bool     // an input goes when this Task and all Siblings are done with it
+}
+
+// mostConsumers is how many Tasks can decide together whether a file goes: one bit each.
+const mostConsumers = 64
+
+// Fault tells what cannot be of a chain; empty if all can.
+func (c *Chain) Fault() string {
+	if n := len(c.Children); c.DeleteOutputs && n > mostConsumers {
+		return fmt.Sprintf("%d tasks take the outputs, and at most %d can where outputs are deleted: keep the outputs", n, mostConsumers)
+	}
+	if n := len(c.Siblings) + 1; c.DeleteInputs && n > mostConsumers {
+		return fmt.Sprintf("%d tasks take the inputs, and at most %d can where inputs are deleted: keep the inputs", n, mostConsumers)
+	}
+	return ""
 }
 
 // source is another Task of the pipeline, or this one, as its history tells.

@@ -78,6 +78,9 @@ func (f *Flow) lockSpool(spec spool.Spec, c Config) error {
 	if err := c.Terms.checkNeighbors(&spec); err != nil {
 		return err
 	}
+	if fault := c.Chain.Fault(); fault != "" {
+		return refuse(InvalidDirectories, "%s", fault)
+	}
 	if err := f.findEarlier(&spec, c.Terms); err != nil {
 		return err
 	}

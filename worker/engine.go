@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tigerflow.dev/tigerflow/internal/quantile"
@@ -20,8 +21,9 @@ type batch struct {
 	id    spool.BatchID
 	files []spool.Name
 	alone bool
-	next  int // the next file to begin; the engine's
-	left  int // files without an outcome; the recorder's
+	next  int         // the next file to begin; the engine's
+	left  int         // files without an outcome; the recorder's
+	gone  atomic.Bool // it is let go of
 }
 
 // file is one file on its way through the worker.
@@ -62,6 +64,7 @@ type engine struct {
 	batches []*batch // with files not begun
 	again   []*file  // begun by nobody: the handler died before their turn
 	doubt   []spool.BatchID
+	mine    map[spool.BatchID]*batch // that were claimed and are not known to be let go of
 	flying  map[uint64]*file
 	lastID  uint64
 	pace    float64 // seconds per file, smoothed; infinite until one is known
@@ -73,6 +76,7 @@ type engine struct {
 	lastOf   time.Time // when there was last something to do
 	nextBeat time.Time
 	nextPoll time.Time
+	nextLook time.Time // into its own claims
 	caughtUp bool      // all results were taken
 	restTill time.Time // results are left to gather until then
 	polls    int       // in vain, in a row
@@ -99,6 +103,7 @@ func newEngine(c Config, s *spool.Spool, w *spool.Worker, out io.Writer) *engine
 		inDir:  filepath.Clean(string(spec.InputDir)) + string(filepath.Separator),
 		outDir: filepath.Clean(string(spec.OutputDir)) + string(filepath.Separator),
 		width:  width, flying: map[uint64]*file{}, pace: math.Inf(1), lastOf: time.Now(),
+		mine: map[spool.BatchID]*batch{}, nextLook: time.Now().Add(lookEvery),
 		results: make(chan handler.Result, lanes*(width+aheadMost)+1),
 		started: make(chan started, lanes),
 		limit:   newPacer(spec.RateLimit, c.ID, time.Now()),

@@ -217,7 +217,9 @@ func (r *recorder) recorded(ended int) {
 	for _, b := range r.ended[:ended] {
 		if err := r.w.Drop(b.id); err != nil {
 			r.log.Warn("letting go of a batch", "batch", b.id.String(), "error", err) // its outcomes are in the journal
+			continue
 		}
+		b.gone.Store(true)
 	}
 	if ended > 0 {
 		failpoint.Reach(failpoint.WorkerDropped)

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -15,6 +16,8 @@ const (
 	claimAmong = 16 // batches at the head of the queue among which a worker picks, so that many do not want the same
 	pollFirst  = 5 * time.Millisecond
 	pollLast   = 5 * time.Second
+	forgetEach = 1000            // claims from one clearing of what is known of them to the next
+	lookEvery  = 5 * time.Second // least time from one look at the own claims to the next
 	// aheadBelow is the pace in seconds per file up to which the handler has its next file before it is through with
 	// one. For slower files it would gain nothing, and the file would wait behind a long one.
 	aheadBelow = 0.1
@@ -152,9 +155,34 @@ func (e *engine) claim(now time.Time) {
 		e.polls = 0
 		return
 	}
+	if e.lookAtClaims(now) {
+		e.polls = 0
+		return
+	}
 	wait := min(pollFirst<<min(e.polls, 20), pollLast)
 	e.polls++
 	e.nextPoll = now.Add(wait/2 + rand.N(wait/2+1)) // jitter: a fleet must not poll in step
+}
+
+// lookAtClaims takes up a batch that became this worker's own when nobody could tell: the answer was lost, and the client of
+// a network file system denied the name for a while. Else it would lie here until the worker ends.
+func (e *engine) lookAtClaims(now time.Time) bool {
+	if now.Before(e.nextLook) {
+		return false
+	}
+	e.nextLook = now.Add(lookEvery)
+	ids, err := e.spool.Claims(e.w.ID())
+	if err != nil {
+		e.log.Warn("reading the claims", "error", err)
+	}
+	unknown := slices.DeleteFunc(ids, func(id spool.BatchID) bool { return e.mine[id] != nil })
+	e.forgetGone() // behind the listing, which may show them still
+	return slices.ContainsFunc(unknown, e.claimOne)
+}
+
+// forgetGone forgets the batches that are let go of.
+func (e *engine) forgetGone() {
+	maps.DeleteFunc(e.mine, func(_ spool.BatchID, b *batch) bool { return b.gone.Load() })
 }
 
 func (e *engine) claimOne(id spool.BatchID) bool {
@@ -174,6 +202,9 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 		return false
 	}
 	b := &batch{id: id, files: content.Files, alone: content.Alone, left: len(content.Files)}
+	if e.mine[id] = b; len(e.mine)%forgetEach == 0 {
+		e.forgetGone()
+	}
 	if err != nil || len(content.Files) == 0 {
 		e.log.Warn("a batch is unreadable", "batch", id.String(), "error", err)
 		b.left = 0

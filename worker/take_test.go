@@ -80,7 +80,7 @@ func TestPythonLife(t *testing.T) {
 func TestTaskChanges(t *testing.T) {
 	r := newRig(t, echo)
 	r.feed("a", "x")
-	w := r.start(nil)
+	w := r.start(stays)
 	eventually(t, "the first file", func() bool { return w.files(spool.EventDone) == "a" })
 	must(t, r.lock.Close())
 	r.lead()
@@ -102,6 +102,30 @@ func TestWakes(t *testing.T) {
 	w.drain()
 	w.ends(spool.ExitDrained)
 	w.wantFiles("done", "a")
+}
+
+// A claim whose answer was lost, and whose name was not seen then, is taken up while the worker is idle. What it has worked
+// off before is not.
+func TestFindsItsOwnClaim(t *testing.T) {
+	r := newRig(t, echo)
+	r.feed("a", "x")
+	w := r.start(stays)
+	eventually(t, "the first file", func() bool { return w.files(spool.EventDone) == "a" })
+	r.write("in/b.txt", "y")
+	record, err := spool.AppendRecord(nil, spool.Batch{Files: []spool.Name{"b.txt"}})
+	must(t, err)
+	r.write("b.batch", string(record))
+	id := spool.BatchID{Epoch: r.lock.Epoch(), Seq: 99}
+	claim := filepath.Join(r.spool.Path(), "workers", w.id, "claimed", id.String()+".batch")
+	must(t, os.Rename(r.path("b.batch"), claim))
+	r.exists("out/b.out")
+	eventually(t, "the end of the claim", func() bool {
+		_, err := os.Lstat(claim)
+		return os.IsNotExist(err)
+	})
+	w.drain()
+	w.ends(spool.ExitDrained)
+	w.wantFiles("done", "a b")
 }
 
 func TestSecondProcessForASlot(t *testing.T) {
