@@ -107,7 +107,11 @@ func roleCreate(args []string) error {
 func TestFormat(t *testing.T) {
 	for content, want := range map[string]string{
 		`{"format": 2, "id": "x", "spec": "of another kind"}`: "has format 2 and this tigerflow knows 1",
-		`{"id": "x"}`:                  "has format 0",
+		`{"id": "x"}`:                  "has format 0, which no tigerflow has written",
+		`{"format": 0, "id": "x"}`:     "move the folder away to begin anew",
+		`{"format": -1, "id": "x"}`:    "has format -1, which no tigerflow has written",
+		`{"format": "one"}`:            "damaged",
+		"\x00\x00\x00\x00":             "damaged",
 		`{"format": 1, "spec": "one"}`: "damaged",
 		`{"format": 1`:                 "damaged",
 		``:                             "damaged",
@@ -123,7 +127,7 @@ func TestFormat(t *testing.T) {
 				t.Errorf("%s of %s: %v, want %q and the folder", name, content, err, want)
 			}
 			var format *FormatError
-			if errors.As(err, &format) != strings.Contains(want, "format") {
+			if errors.As(err, &format) != (want != "damaged") {
 				t.Errorf("%s of %s: %T", name, content, err)
 			}
 		}
