@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +48,11 @@ func (h *harness) open() <-chan struct{} {
 	done := make(chan struct{})
 	go func() { // ends with a command's first read, or when shut opens the other end
 		defer close(done)
-		if err := os.WriteFile(h.path("gate"), []byte("go\n"), 0o600); err != nil {
+		err := os.WriteFile(h.path("gate"), []byte("go\n"), 0o600)
+		for errors.Is(err, syscall.EPIPE) { // it was opened for the command before, which has just closed it
+			err = os.WriteFile(h.path("gate"), []byte("go\n"), 0o600)
+		}
+		if err != nil {
 			h.Error(err)
 		}
 	}()
