@@ -41,6 +41,7 @@ type system struct {
 	rng               *rand.Rand // for failpoints of control planes, drawn in the order of their starts
 	kills             int        // of workers and handlers, which may count as crashes
 	generation        int
+	woken             time.Time // when what was stopped was last told to go on
 
 	mu        sync.Mutex
 	nodes     map[*machine]bool // that have a control plane
@@ -425,29 +426,24 @@ func (s *system) finish() error {
 	if err := s.startNode(last, ""); err != nil {
 		return err
 	}
-	began, woken := time.Now(), time.Now()
+	began := time.Now()
 	if err := s.until("the Task's end", func() bool {
-		if now := time.Now(); now.Sub(began) > zombieTime && now.Sub(woken) > time.Second { // failpoints stop workers until the end
-			woken = now
-			for _, h := range s.hosts {
-				s.wakeUp(h)
-			}
+		if time.Since(began) > zombieTime {
+			s.wakeAll()
 		}
 		return readStatus(statusPath(s.dir, last.name)).Drained
 	}); err != nil {
 		return fmt.Errorf("%w: %+v", err, readStatus(statusPath(s.dir, last.name)))
 	}
 	s.say("all is done")
-	for _, h := range s.hosts {
-		s.wakeUp(h)
-	}
 	last.hitAll("node", syscall.SIGTERM)
 	defer func() { s.say("all has ended") }()
-	if err := s.until("the control plane's end", func() bool { return !s.hasNode(last) }); err != nil {
+	if err := s.until("the control plane's end", func() bool { s.wakeAll(); return !s.hasNode(last) }); err != nil {
 		return err
 	}
 	s.say("the control plane has ended")
 	return s.until("the workers' ends", func() bool {
+		s.wakeAll()
 		n := 0
 		for _, h := range s.hosts {
 			n += h.hitAll("run", 0) + h.hitAll("user", 0)
@@ -467,6 +463,17 @@ func (s *system) lastHost() (*host, error) {
 		return nil, err
 	}
 	return s.hosts[len(s.hosts)-1], nil
+}
+
+// wakeAll has what failpoints stopped go on, each second anew: they stop workers also while these end.
+func (s *system) wakeAll() {
+	if time.Since(s.woken) < time.Second {
+		return
+	}
+	s.woken = time.Now()
+	for _, h := range s.hosts {
+		s.wakeUp(h)
+	}
 }
 
 func (s *system) wakeUp(h *host) {
