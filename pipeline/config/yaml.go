@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"tigerflow.dev/tigerflow/internal/spelling"
 )
 
 // mapping is the keys of a YAML mapping. What nobody has taken in the end is unknown.
@@ -180,30 +182,9 @@ func kindOf(n *yaml.Node) string {
 func nearest(word string, known []string) string {
 	best, least := "", len(word)/3+1
 	for _, k := range known {
-		if d := distance(word, k); d < least {
+		if d := spelling.Distance(word, k); d < least {
 			best, least = k, d
 		}
 	}
 	return best
-}
-
-// distance is the number of letters to add, leave out or change to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

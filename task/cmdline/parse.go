@@ -1,9 +1,10 @@
 package cmdline
 
 import (
-	"slices"
 	"strconv"
 	"strings"
+
+	"tigerflow.dev/tigerflow/internal/spelling"
 )
 
 // Values is what a command line gives: by the name of the option, its values in their order.
@@ -86,7 +87,7 @@ func check(options []Option, values Values) error {
 func nearest(flag string, options []Option) string {
 	best, least := "", 3
 	for _, o := range options {
-		if d := distance(flag, o.Spelled()); d < least {
+		if d := spelling.Distance(flag, o.Spelled()); d < least {
 			best, least = o.Spelled(), d
 		}
 	}
@@ -94,25 +95,4 @@ func nearest(flag string, options []Option) string {
 		return ""
 	}
 	return ". Did you mean " + best + "?"
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = slices.Min([]int{change, row[j] + 1, row[j+1] + 1})
-		}
-	}
-	return row[len(b)]
 }
