@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
@@ -68,7 +69,60 @@ func (g *Graph) task(p *v1alpha1.Pipeline, node *Node) *v1alpha1.Task {
 			Input:        input,
 			Output:       v1alpha1.FileSet{Directory: OutputDir(g.spec, node.Task), Extension: node.OutputExt},
 			Suspend:      &suspend,
+			Pipeline:     g.part(node),
 		},
 	}
+	if g.lead() == node { // it is complete when all are
+		task.Spec.CompleteAfterIdle = g.spec.CompleteAfterIdle
+	}
 	return task
+}
+
+// lead is the task that counts and stages for all of the Pipeline: the first root.
+func (g *Graph) lead() *Node { return g.nodes[0] }
+
+// part says how the Task of a node hangs together with the others.
+func (g *Graph) part(node *Node) *v1alpha1.PipelinePart {
+	part := &v1alpha1.PipelinePart{
+		Directory: g.spec.Output.Directory, Children: taskNames(node.Children), Siblings: taskNames(g.Siblings(node)),
+		InputPolicy: v1alpha1.RetentionRetain, OutputPolicy: v1alpha1.RetentionRetain,
+	}
+	if node.Parent != nil {
+		part.Parent = node.Parent.Task.Name
+	}
+	if len(node.Children) > 0 {
+		part.MaxIntermediates = g.spec.MaxIntermediates
+		if node.Task.DeletesOutputs() {
+			part.OutputPolicy = v1alpha1.RetentionDelete
+		}
+	}
+	if node == g.lead() {
+		part.InputPolicy = cmp.Or(g.spec.InputPolicy, v1alpha1.RetentionRetain)
+		part.Lead = &v1alpha1.PipelineLead{Tasks: g.members()}
+		for i := range g.spec.Staging {
+			part.Lead.Staging = append(part.Lead.Staging, *g.spec.Staging[i].DeepCopy())
+		}
+	} else if node.Parent == nil && len(g.spec.Staging) > 0 {
+		part.StagedBy = g.lead().Task.Name
+	}
+	return part
+}
+
+func (g *Graph) members() []v1alpha1.PipelineMember {
+	members := make([]v1alpha1.PipelineMember, len(g.nodes))
+	for i, node := range g.nodes {
+		members[i].Name = node.Task.Name
+		if node.Parent != nil {
+			members[i].Parent = node.Parent.Task.Name
+		}
+	}
+	return members
+}
+
+func taskNames(nodes []*Node) []string {
+	var names []string
+	for _, node := range nodes {
+		names = append(names, node.Task.Name)
+	}
+	return names
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -43,7 +44,9 @@ func TestTasks(t *testing.T) {
 	spec.Tasks[0].OutputPolicy = v1alpha1.RetentionDelete
 	spec.Tasks[1].SetupCommands = []string{"true"}
 	suspend := true
-	spec.Suspend = &suspend
+	spec.Suspend, spec.InputPolicy, spec.MaxIntermediates = &suspend, v1alpha1.RetentionDelete, 7
+	spec.CompleteAfterIdle = &metav1.Duration{}
+	spec.Staging = []v1alpha1.StagingStep{{MaxBatch: 5}}
 	p := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"}, Spec: *spec}
 	g, err := New(&p.Spec)
 	if err != nil {
@@ -68,8 +71,23 @@ func TestTasks(t *testing.T) {
 		if got != w {
 			t.Errorf("task %d:\n got %v\nwant %v", i, got, w)
 		}
-		if !s.IsSuspended() || s.CompleteAfterIdle != nil || s.Workspace.Path != "/w" {
+		if !s.IsSuspended() || (s.CompleteAfterIdle != nil) != (i == 0) || s.Workspace.Path != "/w" {
 			t.Errorf("%s: %+v", task.Name, s)
+		}
+	}
+	parts := []v1alpha1.PipelinePart{
+		{Children: []string{"B_2"}, Siblings: []string{"d"}, InputPolicy: v1alpha1.RetentionDelete, OutputPolicy: v1alpha1.RetentionDelete, MaxIntermediates: 7, Lead: &v1alpha1.PipelineLead{
+			Tasks:   []v1alpha1.PipelineMember{{Name: "a"}, {Name: "B_2", Parent: "a"}, {Name: "c", Parent: "B_2"}, {Name: "d"}},
+			Staging: spec.Staging,
+		}},
+		{Parent: "a", Children: []string{"c"}, InputPolicy: v1alpha1.RetentionRetain, OutputPolicy: v1alpha1.RetentionRetain, MaxIntermediates: 7},
+		{Parent: "B_2", InputPolicy: v1alpha1.RetentionRetain, OutputPolicy: v1alpha1.RetentionRetain},
+		{Siblings: []string{"a"}, StagedBy: "a", InputPolicy: v1alpha1.RetentionRetain, OutputPolicy: v1alpha1.RetentionRetain},
+	}
+	for i, part := range parts {
+		part.Directory = "out"
+		if got := tasks[i].Spec.Pipeline; !reflect.DeepEqual(*got, part) {
+			t.Errorf("part %d:\n got %+v\nwant %+v", i, *got, part)
 		}
 	}
 	tasks[1].Spec.SetupCommands[0] = "changed"

@@ -13,6 +13,7 @@ type Spec struct {
 	Task          string                     `json:"task"` // the author's name, for logs and --task-name
 	Type          string                     `json:"type"`
 	Revision      string                     `json:"revision,omitempty"` // changes with whatever makes running workers out of date
+	Parent        string                     `json:"parent,omitempty"`   // the task of the same pipeline whose outputs are the inputs
 	WorkDir       Name                       `json:"workDir"`            // current folder of user code: the workspace
 	InputDir      Name                       `json:"inputDir"`
 	InputExt      string                     `json:"inputExt"`

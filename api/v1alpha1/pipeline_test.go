@@ -111,8 +111,9 @@ func TestPipelineImmutability(t *testing.T) {
 		{"parent", graph + strings.Replace(second, "dependsOn: a, ", "", 1), "dependsOn" + mend},
 		{"extension of inputs", graph + strings.Replace(second, "input: {extension: .x}", "input: {extension: .z}", 1), "input" + mend},
 		{"extension of outputs", graph + strings.Replace(second, ".y", ".z", 1), "output" + mend},
+		{"policy of outputs", graph + strings.Replace(second, "type: Local", "type: Local, outputPolicy: Delete", 1), "outputPolicy is immutable, as it decides where outputs lie"},
 		{"all else", `suspend: true, completeAfterIdle: 1m, inputPolicy: Delete, maxIntermediates: 3, staging: [{maxBatch: 1}], ` +
-			strings.Replace(graph, "echo", "cat", 1) + strings.Replace(second, "type: Local", "type: Local, outputPolicy: Delete, params: {a: 1}", 1), ""},
+			strings.Replace(graph, "echo", "cat", 1) + strings.Replace(second, "type: Local", "type: Local, params: {a: 1}", 1), ""},
 	}
 	a := mustAdmission(t, "Pipeline")
 	for _, test := range tests {
@@ -174,7 +175,7 @@ func TestPipelineAccessors(t *testing.T) {
 
 // A field that an author sets on a Task, a task of a Pipeline needs too.
 func TestTasksOfPipelinesHaveWhatTasksHave(t *testing.T) {
-	fromTheGraph := []string{"TaskTemplate", "TaskName", "Workspace", "Input", "Output", "CompleteAfterIdle", "Suspend"}
+	fromTheGraph := []string{"TaskTemplate", "TaskName", "Workspace", "Input", "Output", "CompleteAfterIdle", "Suspend", "Pipeline"}
 	for field := range reflect.TypeFor[v1alpha1.TaskSpec]().Fields() {
 		if !slices.Contains(fromTheGraph, field.Name) {
 			t.Errorf("TaskSpec.%s is not in tasks of Pipelines: move it to TaskTemplate, or list it here if the graph gives it", field.Name)

@@ -89,7 +89,7 @@ type PipelineSpec struct {
 	// +kubebuilder:default=Retain
 	InputPolicy RetentionPolicy `json:"inputPolicy,omitempty"`
 
-	// maxIntermediates is the most files of one task that wait for the tasks that depend on it; a task with more pauses.
+	// maxIntermediates is the most outputs of a task that wait for any one of the tasks that depend on it; with more it pauses.
 	// Unset: no limit. Example: 1000
 	// +optional
 	// +kubebuilder:validation:Minimum=1
@@ -137,6 +137,7 @@ type PipelineOutput struct {
 // +kubebuilder:validation:XValidation:rule="has(self.dependsOn) == has(oldSelf.dependsOn) && (!has(self.dependsOn) || self.dependsOn == oldSelf.dependsOn)",fieldPath=".dependsOn",reason=FieldValueForbidden,message="dependsOn is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.input) == has(oldSelf.input) && (!has(self.input) || self.input == oldSelf.input)",fieldPath=".input",reason=FieldValueForbidden,message="input is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="self.output == oldSelf.output",fieldPath=".output",reason=FieldValueForbidden,message="output is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
+// +kubebuilder:validation:XValidation:rule="self.outputPolicy == oldSelf.outputPolicy",fieldPath=".outputPolicy",reason=FieldValueForbidden,message="outputPolicy is immutable, as it decides where outputs lie: delete the Pipeline (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="!has(self.slurm) || !has(oldSelf.slurm) || self.slurm.bridge == oldSelf.slurm.bridge",fieldPath=".slurm.bridge",reason=FieldValueForbidden,message="slurm.bridge is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="!has(self.dependsOn) || self.dependsOn != self.name",fieldPath=".dependsOn",message="a task cannot depend on itself: name another task, or leave out dependsOn to read the inputs of the Pipeline"
 type PipelineTask struct {

@@ -22,6 +22,10 @@ type TaskStatus struct {
 	// +optional
 	Files *FileCounts `json:"files,omitempty"`
 
+	// pipeline counts the input files of the whole Pipeline by how far they are. Only the Task with spec.pipeline.lead has it.
+	// +optional
+	Pipeline *PipelineFileCounts `json:"pipeline,omitempty"`
+
 	// workers counts the workers.
 	// +optional
 	Workers *WorkerCounts `json:"workers,omitempty"`

@@ -80,6 +80,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.input == oldSelf.input",fieldPath=".input",reason=FieldValueForbidden,message="input is immutable: delete the Task (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="self.output == oldSelf.output",fieldPath=".output",reason=FieldValueForbidden,message="output is immutable: delete the Task (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="!has(self.slurm) || !has(oldSelf.slurm) || self.slurm.bridge == oldSelf.slurm.bridge",fieldPath=".slurm.bridge",reason=FieldValueForbidden,message="slurm.bridge is immutable: delete the Task (outputs and progress stay) and apply it anew"
+// +kubebuilder:validation:XValidation:rule="has(self.pipeline) == has(oldSelf.pipeline) && (!has(self.pipeline) || self.pipeline.directory == oldSelf.pipeline.directory && has(self.pipeline.parent) == has(oldSelf.pipeline.parent) && (!has(self.pipeline.parent) || self.pipeline.parent == oldSelf.pipeline.parent))",fieldPath=".pipeline",reason=FieldValueForbidden,message="pipeline.directory and pipeline.parent are immutable: the Pipeline writes them"
 // +kubebuilder:validation:XValidation:rule="self.input.directory != self.output.directory || !self.output.extension.endsWith(self.input.extension)",fieldPath=".output.extension",message="outputs would become inputs: choose another output.directory, or an output.extension that does not end with input.extension"
 type TaskSpec struct {
 	TaskTemplate `json:",inline"`
@@ -121,6 +122,11 @@ type TaskSpec struct {
 	// +optional
 	// +kubebuilder:default=false
 	Suspend *bool `json:"suspend,omitempty"`
+
+	// pipeline says how the Task hangs together with the others of its Pipeline, which writes it.
+	// Unset: the Task is one by itself.
+	// +optional
+	Pipeline *PipelinePart `json:"pipeline,omitempty"`
 }
 
 // TaskTemplate is what a Task and a task of a Pipeline have in common.
