@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
 )
 
 // absentFor is how long an input that a worker did not find is looked for again: clients of a network file system may take
@@ -24,6 +25,25 @@ type Chain struct {
 	Siblings      []string // what consumes the same inputs
 	DeleteOutputs bool     // an output goes when all Children are done with it
 	DeleteInputs  bool     // an input goes when this Task and all Siblings are done with it
+
+	Lead             *Lead  // what this Task does for all of its pipeline; nil if another one does
+	StagedBy         string // the lead, which chooses the inputs; they are taken from its history. "": this Task finds them
+	MaxIntermediates int64  // outputs that may wait for any one of the Children; 0 is no limit
+}
+
+// Lead is what the first root of a pipeline does for all of it: it counts its files, chooses which are taken next, and is
+// drained when all of it is.
+type Lead struct {
+	Tasks   []Member
+	Staging *staging.Steps // nil: all files are taken as they come
+	Caller  staging.Caller // runs the functions of Staging; nil if it has none
+}
+
+// Member is a Task of a pipeline.
+type Member struct {
+	Name   string
+	Dir    string // its spool
+	Parent string // the name of the one whose outputs it takes; "": it takes the inputs of the pipeline
 }
 
 // mostConsumers is how many Tasks can decide together whether a file goes: one bit each.

@@ -22,6 +22,11 @@ type Snapshot struct {
 	Settling int64 // seen, but perhaps still being written
 	Earlier  int64 // of Done and Failed, those that were so when this dispatcher found them
 
+	Candidates   int64           // found, and waiting to be staged: not in Staged yet
+	HeldBack     int64           // of Pending: not to be fed before the children have caught up
+	StagingFault string          // what is wrong with a callable of the staging steps, in one line
+	Pipeline     *PipelineCounts // nil unless this Task is the lead
+
 	Drained        bool    // nothing pending, running or settling, and the disk was compared since
 	SecondsPerFile float64 // of user code; 0 before the first
 
@@ -31,6 +36,14 @@ type Snapshot struct {
 	Input   string            // why the input folder cannot be listed
 	Pause   *Pause            // why no file is tried although some wait
 	Ending  spool.RequestKind // what somebody has asked for, Drain or Stop: this dispatcher feeds nothing more
+}
+
+// PipelineCounts are the files of a whole pipeline. Each is in one of them.
+type PipelineCounts struct {
+	Staged     int64 // no Task has begun it
+	InProgress int64
+	Finished   int64 // every Task without children has succeeded on it
+	Failed     int64 // at least one Task has failed on it
 }
 
 // WorkerState is a worker that has been born and not ended.
@@ -123,10 +136,12 @@ func (s *Snapshot) same(o *Snapshot) bool {
 		slices.EqualFunc(s.Workers, o.Workers, func(a, b WorkerState) bool { return a.ID == b.ID }) &&
 		slices.EqualFunc(s.Slow(), o.Slow(), func(a, b spool.InHand) bool { return a.File == b.File }) &&
 		(s.Storage == o.Storage || s.Storage != nil && o.Storage != nil && *s.Storage == *o.Storage) &&
+		(s.Pipeline == o.Pipeline || s.Pipeline != nil && o.Pipeline != nil && *s.Pipeline == *o.Pipeline) &&
 		slices.Equal(s.Recent, o.Recent)
 }
 
 // counts is what can be compared at once.
 func (s *Snapshot) counts() any {
-	return [...]any{s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input, s.Pause, s.Ending}
+	return [...]any{s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input, s.Pause, s.Ending,
+		s.Candidates, s.HeldBack, s.StagingFault}
 }

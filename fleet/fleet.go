@@ -212,7 +212,7 @@ func (f *Fleet) input(need Need, snap *dispatcher.Snapshot, r Report) scaling.In
 	spec := f.spool.Spec()
 	return scaling.Input{
 		Min: need.Min, Max: need.Max, MaxPending: need.MaxPending, DrainTarget: need.DrainTarget, Suspended: need.Suspended,
-		Backlog: int(snap.Pending), InHand: int(snap.Running), PerFile: time.Duration(snap.SecondsPerFile * float64(time.Second)),
+		Backlog: int(snap.Pending - snap.HeldBack), InHand: int(snap.Running), PerFile: time.Duration(snap.SecondsPerFile * float64(time.Second)),
 		Concurrency: spec.InHand(), Pending: r.Pending - r.Held, Running: r.Running - r.Draining, Draining: r.Draining, Held: r.Held,
 	}
 }
