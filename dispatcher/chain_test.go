@@ -58,7 +58,7 @@ func (p *pipeline) work(workers map[*rig]*script) {
 func (p *pipeline) cleared() bool {
 	for f, place := range p.parent.d.places {
 		for _, c := range p.parent.d.chain.clear {
-			if place == placeDone && len(c.sources) > 0 && (!c.gone.has(file(f)) || len(c.pending) > 0) {
+			if place == placeDone && len(c.sources) > 0 && (!c.gone.Has(file(f)) || len(c.pending) > 0) {
 				return false
 			}
 		}

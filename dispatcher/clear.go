@@ -37,7 +37,7 @@ func (c *clearing) replay(x *index, e spool.Entry) {
 	switch e.Kind {
 	case c.kind:
 		for _, name := range e.Deleted {
-			c.gone.add(x.file(name))
+			c.gone.Add(x.file(name))
 		}
 		c.pending = append(c.pending, e.Deleted...)
 	case c.done:
@@ -87,7 +87,7 @@ func (d *Dispatcher) consumed(ctx context.Context, c *clearing, i int) error {
 }
 
 func (c *clearing) mark(f file, bit uint64) {
-	if c.gone.has(f) {
+	if c.gone.Has(f) {
 		return
 	}
 	marks := c.marks[f] | bit
@@ -110,7 +110,7 @@ func (d *Dispatcher) deleteReady(c *clearing) error {
 	var now, later []file
 	for _, f := range c.ready {
 		switch {
-		case c.gone.has(f) || bits.OnesCount64(c.marks[f]) < len(c.sources): // a source has taken its word back
+		case c.gone.Has(f) || bits.OnesCount64(c.marks[f]) < len(c.sources): // a source has taken its word back
 		case d.places[f] != placeDone:
 			later = append(later, f)
 		default:
@@ -142,7 +142,7 @@ func (d *Dispatcher) intend(c *clearing, files []file) error {
 	}
 	for _, f := range files {
 		c.pending = append(c.pending, d.name(f))
-		c.gone.add(f)
+		c.gone.Add(f)
 		delete(c.marks, f)
 	}
 	return d.append(spool.Entry{Kind: c.kind, Deleted: slices.Clone(c.pending)})

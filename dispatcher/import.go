@@ -178,7 +178,7 @@ func (d *Dispatcher) countFinished(ctx context.Context, e *spool.Earlier) (n int
 		}
 		for _, name := range gone {
 			d.move(name, placeDone)
-			outputs.gone.add(d.file(name))
+			outputs.gone.Add(d.file(name))
 		}
 		return err
 	})

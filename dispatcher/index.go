@@ -4,7 +4,13 @@ import (
 	"container/heap"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/names"
 	"tigerflow.dev/tigerflow/spool"
+)
+
+type (
+	file    = names.File
+	fileSet = names.Set
 )
 
 // dueGap keeps many delayed files from making a round for each of them.
@@ -56,7 +62,7 @@ type cause struct {
 // index knows where each file is. A file costs some 20 bytes besides its name, and more only while something is amiss
 // with it.
 type index struct {
-	names
+	names    names.Table
 	start    time.Time
 	places   []place // by number
 	tries    map[file]tries
@@ -73,14 +79,14 @@ type index struct {
 
 func newIndex() *index {
 	return &index{
-		names: newNames(), start: time.Now(), tries: map[file]tries{}, causes: map[file]cause{},
+		names: names.NewTable(), start: time.Now(), tries: map[file]tries{}, causes: map[file]cause{},
 		batches: map[place]*fed{}, byID: map[spool.BatchID]*fed{}, last: placeBatch - 1,
 	}
 }
 
 // at is the place of a name.
 func (x *index) at(name spool.Name) place {
-	if f, ok := x.find(name); ok {
+	if f, ok := x.names.Find(name); ok {
 		return x.places[f]
 	}
 	return placeUnseen
@@ -88,12 +94,15 @@ func (x *index) at(name spool.Name) place {
 
 // file is the number of a name, which the index knows from now on.
 func (x *index) file(name spool.Name) file {
-	f := x.number(name)
+	f := x.names.Number(name)
 	if int(f) == len(x.places) {
 		x.places = append(x.places, placeUnseen)
 	}
 	return f
 }
+
+// name is the name of a number.
+func (x *index) name(f file) spool.Name { return x.names.Name(f) }
 
 // move puts a file into a place and keeps the counts.
 func (x *index) move(name spool.Name, to place) { x.put(x.file(name), to) }

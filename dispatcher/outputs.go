@@ -28,7 +28,7 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 		return fmt.Errorf("listing the output folder: %w", err)
 	}
 	var missing []spool.Name
-	for f := range file(d.len()) {
+	for f := range file(d.names.Len()) {
 		if p := d.places[f]; !p.known() {
 			d.noteResult(f, there)
 			continue
@@ -50,9 +50,9 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 func (d *Dispatcher) noteResult(f file, there results) {
 	switch {
 	case d.places[f] == placeSettling: // it was not there when the file was seen first
-	case there.outputs.has(f):
+	case there.outputs.Has(f):
 		d.places[f] = placeOutput
-	case there.errors.has(f):
+	case there.errors.Has(f):
 		d.places[f] = placeError
 	default:
 		d.places[f] = placeUnseen
@@ -61,19 +61,19 @@ func (d *Dispatcher) noteResult(f file, there results) {
 
 // compare holds what is known of a file against what lies in the output folder, and reports whether its result is gone.
 func (d *Dispatcher) compare(f file, there results) (gone bool, err error) {
-	p, output := d.places[f], there.outputs.has(f)
+	p, output := d.places[f], there.outputs.Has(f)
 	if !output && p != placeDone && p != placeFailed {
 		return false, nil
 	}
 	name := d.name(f)
 	stem, _ := spool.MatchInput(string(name), d.spec.InputExt)
 	errFile := spool.ErrName(stem)
-	hasError := there.errors.has(f) || isCut(errFile, stem) && !d.absent(errFile)
+	hasError := there.errors.Has(f) || isCut(errFile, stem) && !d.absent(errFile)
 	switch {
 	case output:
 		return false, d.outputWins(name, stem, hasError)
 	case p == placeDone:
-		return !d.chain.clear[0].gone.has(f) && d.absent(spool.OutputName(stem, d.spec.OutputExt)), nil
+		return !d.chain.clear[0].gone.Has(f) && d.absent(spool.OutputName(stem, d.spec.OutputExt)), nil
 	default:
 		return !hasError && d.absent(errFile), nil
 	}
@@ -153,7 +153,7 @@ func (d *Dispatcher) noteOutput(name string, there *results) {
 	}
 	input := stem + d.spec.InputExt
 	if _, match := spool.MatchInput(input, d.spec.InputExt); ok && match {
-		set.add(d.file(spool.Name(input)))
+		set.Add(d.file(spool.Name(input)))
 	}
 }
 

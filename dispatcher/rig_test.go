@@ -195,8 +195,8 @@ func (r *rig) want(s *Snapshot, pending, running, done, failed int64) {
 // recount counts the index anew.
 func recount(t testing.TB, x *index) {
 	t.Helper()
-	if len(x.places) != x.len() {
-		t.Fatalf("%d names have %d places", x.len(), len(x.places))
+	if len(x.places) != x.names.Len() {
+		t.Fatalf("%d names have %d places", x.names.Len(), len(x.places))
 	}
 	fresh, left := newIndex(), map[place]int{}
 	for _, p := range x.places {

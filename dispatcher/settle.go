@@ -45,7 +45,7 @@ func (d *Dispatcher) look(name spool.Name, now time.Time, was uint64) error {
 	info, err := os.Stat(filepath.Join(string(d.spec.InputDir), string(name)))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), err == nil && !info.Mode().IsRegular():
-		if f, ok := d.find(name); ok { // gone again, or a link to nothing: a later listing sees it if it comes
+		if f, ok := d.names.Find(name); ok { // gone again, or a link to nothing: a later listing sees it if it comes
 			d.put(f, placeUnseen)
 		}
 		return nil
