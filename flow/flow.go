@@ -26,10 +26,17 @@ type Config struct {
 	TakeOver bool // take the spool from a holder that shows no end
 	Terms    Terms
 	Executor executor.Executor
-	Settle   time.Duration    // 0 is the usual
-	Chain    dispatcher.Chain // the Tasks around it; none if empty
+	Settle   time.Duration // 0 is the usual
+	Pipeline *Pipeline     // nil if the Task is one by itself
 	Log      *slog.Logger
 	Changed  func(*dispatcher.Snapshot) // may be nil; called by the loop after each change and at its end: it must not block
+}
+
+// Pipeline is what the pipeline says of a Task in it.
+type Pipeline struct {
+	Records string           // the pipeline's output directory: the records of all its tasks lie there
+	RootExt string           // the extension of the pipeline's inputs
+	Chain   dispatcher.Chain // the Tasks around this one
 }
 
 // Flow is a Task that this process dispatches. Its zero value dispatches nothing yet. It is not safe for use from several
@@ -38,6 +45,7 @@ type Flow struct {
 	contender *spool.Contender
 	lock      *spool.Lock
 	spec      spool.Spec
+	pipeline  Pipeline
 	earlier   *spool.Earlier // a run of TigerFlow whose work is taken over; nil if there was none
 
 	dispatcher *dispatcher.Dispatcher
@@ -54,7 +62,11 @@ type Flow struct {
 // Open sees to it that a dispatcher of the Task, as spec says it is now, runs. The error is a *RefusedError if a person must act;
 // it may be tried again.
 func (f *Flow) Open(spec spool.Spec, c Config) error {
-	if f.dispatcher != nil && (f.over() || !reflect.DeepEqual(f.spec, spec)) {
+	pipeline := Pipeline{Records: string(spec.OutputDir), RootExt: spec.InputExt}
+	if c.Pipeline != nil {
+		pipeline = *c.Pipeline
+	}
+	if f.dispatcher != nil && (f.over() || !reflect.DeepEqual(f.spec, spec) || !reflect.DeepEqual(f.pipeline, pipeline)) {
 		if err := f.Close(); err != nil && !errors.Is(err, spool.ErrSuperseded) {
 			return err
 		}
@@ -62,32 +74,37 @@ func (f *Flow) Open(spec spool.Spec, c Config) error {
 	if f.dispatcher != nil {
 		return nil
 	}
-	if err := f.lockSpool(spec, c); err != nil {
+	if err := f.lockSpool(spec, pipeline, c); err != nil {
 		return err
 	}
-	f.spec = spec
+	f.spec, f.pipeline = spec, pipeline
 	f.begin(c)
 	return nil
 }
 
 // lockSpool makes the Task's spool, or opens it, and becomes its dispatcher.
-func (f *Flow) lockSpool(spec spool.Spec, c Config) error {
+func (f *Flow) lockSpool(spec spool.Spec, p Pipeline, c Config) error {
 	if err := c.Terms.checkDirectories(&spec); err != nil {
 		return err
 	}
-	if err := c.Terms.checkNeighbors(&spec); err != nil {
+	if err := c.Terms.checkNeighbors(&spec, p.Records); err != nil {
 		return err
 	}
-	if fault := c.Chain.Fault(); fault != "" {
+	if fault := p.Chain.Fault(); fault != "" {
 		return refuse(InvalidDirectories, "%s", fault)
 	}
-	if err := f.findEarlier(&spec, c.Terms); err != nil {
+	if err := f.findEarlier(&spec, p, c.Terms); err != nil {
 		return err
 	}
-	dir := spool.Dir(string(spec.OutputDir), spec.Task)
+	dir := spool.Dir(p.Records, spec.Task)
 	s, err := spool.Create(dir, c.Owner, spec)
 	if err != nil {
 		return c.Terms.storage("making the spool", err)
+	}
+	if c.Pipeline != nil {
+		if err := checkHistory(s, &spec); err != nil {
+			return err
+		}
 	}
 	if f.contender == nil || f.contender.Spool.Path() != dir {
 		f.contender = &spool.Contender{Spool: s, Owner: c.Owner, TakeOver: c.TakeOver}
@@ -106,8 +123,8 @@ func (f *Flow) lockSpool(spec spool.Spec, c Config) error {
 }
 
 // findEarlier looks for what an earlier run of TigerFlow has finished of the Task.
-func (f *Flow) findEarlier(spec *spool.Spec, terms Terms) (err error) {
-	if f.earlier, err = spool.FindEarlier(string(spec.OutputDir), spec.Task, spec.InputExt); err != nil {
+func (f *Flow) findEarlier(spec *spool.Spec, p Pipeline, terms Terms) (err error) {
+	if f.earlier, err = spool.FindEarlier(p.Records, spec.Task, p.RootExt); err != nil {
 		return terms.storage("looking for an earlier run", err)
 	}
 	if f.earlier == nil {
@@ -137,7 +154,7 @@ func (f *Flow) begin(c Config) {
 			c.Changed(d.Snapshot())
 		}
 	}
-	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: c.Chain, Earlier: f.earlier})
+	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: f.pipeline.Chain, Earlier: f.earlier})
 	f.dispatcher, f.executor, f.fleet = d, c.Executor, fleet.New(f.lock.Spool(), c.Executor, d)
 	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
 	f.idleSince = time.Time{}

@@ -51,7 +51,8 @@ func (g *Graph) Tasks(p *v1alpha1.Pipeline) []*v1alpha1.Task {
 }
 
 func (g *Graph) task(p *v1alpha1.Pipeline, node *Node) *v1alpha1.Task {
-	input := v1alpha1.FileSet{Directory: g.spec.Input.Directory, Extension: node.InputExt}
+	input := *g.spec.Input.DeepCopy() // what is recursive is so for all tasks: their outputs lie in folders, too
+	input.Extension = node.InputExt
 	if node.Parent != nil {
 		input.Directory = OutputDir(g.spec, node.Parent.Task)
 	}
@@ -84,7 +85,7 @@ func (g *Graph) lead() *Node { return g.nodes[0] }
 // part says how the Task of a node hangs together with the others.
 func (g *Graph) part(node *Node) *v1alpha1.PipelinePart {
 	part := &v1alpha1.PipelinePart{
-		Directory: g.spec.Output.Directory, Children: taskNames(node.Children), Siblings: taskNames(g.Siblings(node)),
+		Directory: g.spec.Output.Directory, InputExtension: g.spec.Input.Extension, Children: taskNames(node.Children), Siblings: taskNames(g.Siblings(node)),
 		InputPolicy: v1alpha1.RetentionRetain, OutputPolicy: v1alpha1.RetentionRetain,
 	}
 	if node.Parent != nil {

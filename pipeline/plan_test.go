@@ -85,7 +85,7 @@ func TestTasks(t *testing.T) {
 		{Siblings: []string{"a"}, StagedBy: "a", InputPolicy: v1alpha1.RetentionRetain, OutputPolicy: v1alpha1.RetentionRetain},
 	}
 	for i, part := range parts {
-		part.Directory = "out"
+		part.Directory, part.InputExtension = "out", ".txt"
 		if got := tasks[i].Spec.Pipeline; !reflect.DeepEqual(*got, part) {
 			t.Errorf("part %d:\n got %+v\nwant %+v", i, *got, part)
 		}

@@ -12,6 +12,13 @@ type PipelinePart struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('(^|/)[.][.](/|$)')",message="directory must not contain '..': write the path that it leads to"
 	Directory string `json:"directory,omitempty"`
 
+	// inputExtension is what the inputs of the Pipeline end in. Immutable. Example: .mp4
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^([.][a-zA-Z0-9_]+)+$`
+	InputExtension string `json:"inputExtension,omitempty"`
+
 	// parent is the task whose outputs are the inputs of this one: they are taken from its records. Immutable.
 	// Default: the inputs are those of the Pipeline, which are looked for in the input directory.
 	// +optional

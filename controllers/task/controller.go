@@ -158,7 +158,7 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	return f.Open(spec, flow.Config{
 		Owner: spool.Owner{Plane: r.Plane, Namespace: t.Namespace, Name: t.Name}, TakeOver: r.TakeOver,
 		Terms:    flow.Terms{Input: "input.directory", InputBase: "workspace.path and input.directory", Output: "output.directory"},
-		Executor: b.Executor, Log: r.Log.With("task", key.String()),
+		Executor: b.Executor, Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
 		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
 	})
 }

@@ -49,7 +49,7 @@ func tail(text string, most int) string {
 
 // asked reports whether somebody asks something of a Task that nothing runs for.
 func asked(t *v1alpha1.Task) bool {
-	s, err := spool.Open(spool.Dir(string(within(&t.Spec, t.Spec.Output.Directory)), t.DisplayName()))
+	s, err := spool.Open(spool.Dir(recordsOf(&t.Spec), t.DisplayName()))
 	if err != nil { // it is told when the Task is opened
 		return false
 	}

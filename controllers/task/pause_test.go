@@ -61,6 +61,10 @@ func pauses(t *testing.T) *harness {
 	}
 	h.create(`{` + strings.Replace(needy, "'test", `'until read line < "${0%mended}gate"; do :; done; test`, 1) + `, failureBreaker: {first: 2}, retry: {attempts: 1}}`)
 	h.release()
+	h.wait("the first failure", func() bool { // a second line might go to the one that has read the first
+		files := h.get().Status.Files
+		return files != nil && files.Failed == 1
+	})
 	h.release()
 	h.paused()
 	h.mend()

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/flow"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -33,6 +35,9 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 		Retry: spool.Retry{
 			Attempts: int(s.Attempts()), Backoff: spool.Duration(s.Backoff()), CrashLimit: int(s.CrashLimit()),
 		},
+	}
+	if p := s.Pipeline; p != nil {
+		spec.Parent = p.Parent
 	}
 	if n := s.HandlerProcesses(); n > 1 {
 		spec.Processes = int(n)
@@ -77,6 +82,37 @@ func paramsOf(s *v1alpha1.TaskSpec) (map[string]json.RawMessage, error) {
 		}
 	}
 	return params, nil
+}
+
+// pipelineOf says in the terms of a flow how a Task hangs together with others; nil if it does not.
+func pipelineOf(s *v1alpha1.TaskSpec) *flow.Pipeline {
+	p := s.Pipeline
+	if p == nil {
+		return nil
+	}
+	records := recordsOf(s)
+	dirs := func(tasks ...string) (dirs []string) {
+		for _, task := range tasks {
+			dirs = append(dirs, spool.Dir(records, task))
+		}
+		return dirs
+	}
+	chain := dispatcher.Chain{
+		Children: dirs(p.Children...), Siblings: dirs(p.Siblings...),
+		DeleteOutputs: p.OutputPolicy == v1alpha1.RetentionDelete, DeleteInputs: p.InputPolicy == v1alpha1.RetentionDelete,
+	}
+	if p.Parent != "" {
+		chain.Parent = spool.Dir(records, p.Parent)
+	}
+	return &flow.Pipeline{Records: records, RootExt: p.InputExtension, Chain: chain}
+}
+
+// recordsOf is the directory below which the spool lies.
+func recordsOf(s *v1alpha1.TaskSpec) string {
+	if s.Pipeline != nil {
+		return string(within(s, s.Pipeline.Directory))
+	}
+	return string(within(s, s.Output.Directory))
 }
 
 // within takes a path relative to the workspace for the absolute one that it means.

@@ -82,8 +82,8 @@ func (s *state) conditions() []metav1.Condition {
 	return []metav1.Condition{ready, complete, stalled, degraded}
 }
 
-// output is the output directory by its full name.
-func (s *state) output() string { return string(within(&s.task.Spec, s.task.Spec.Output.Directory)) }
+// records is the directory that the commands for people take.
+func (s *state) records() string { return recordsOf(&s.task.Spec) }
 
 func fileCount(n int64) string {
 	if n == 1 {
@@ -110,7 +110,7 @@ func (s *state) progress() metav1.Condition {
 	case s.task.Spec.IsSuspended():
 		return condition(no, v1alpha1.ReasonSuspended, "spec.suspend is true")
 	case snap.Ending != "" && s.fleet.Running == 0:
-		return condition(no, v1alpha1.ReasonSuspended, "somebody has asked it to stop: tigerflow resume %s", s.output())
+		return condition(no, v1alpha1.ReasonSuspended, "somebody has asked it to stop: tigerflow resume %s", s.records())
 	case snap.Ending != "":
 		return condition(no, v1alpha1.ReasonDraining, "somebody has asked it to stop: workers finish what they have in hand")
 	case s.complete:
@@ -151,7 +151,7 @@ func (s *state) stalled() metav1.Condition {
 	case s.snapshot != nil && s.snapshot.Input != "":
 		return condition(yes, v1alpha1.ReasonInputNotReadable, "%s", printable(s.snapshot.Input))
 	case s.snapshot != nil && s.snapshot.Pause != nil:
-		return tooManyFailures(s.snapshot.Pause, s.output())
+		return tooManyFailures(s.snapshot.Pause, s.records())
 	}
 	return condition(metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "nothing to mend")
 }
