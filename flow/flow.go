@@ -15,6 +15,7 @@ import (
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/fleet"
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
 )
 
 // Settle is how long an input must not have changed before it is taken, unless a Config says otherwise.
@@ -26,8 +27,9 @@ type Config struct {
 	TakeOver bool // take the spool from a holder that shows no end
 	Terms    Terms
 	Executor executor.Executor
-	Settle   time.Duration // 0 is the usual
-	Pipeline *Pipeline     // nil if the Task is one by itself
+	Settle   time.Duration  // 0 is the usual
+	Pipeline *Pipeline      // nil if the Task is one by itself
+	Caller   staging.Caller // runs the functions of Pipeline.Staging; nil if there are none
 	Log      *slog.Logger
 	Changed  func(*dispatcher.Snapshot) // may be nil; called by the loop after each change and at its end: it must not block
 }
@@ -36,7 +38,23 @@ type Config struct {
 type Pipeline struct {
 	Records string           // the pipeline's output directory: the records of all its tasks lie there
 	RootExt string           // the extension of the pipeline's inputs
-	Chain   dispatcher.Chain // the Tasks around this one
+	Chain   dispatcher.Chain // the Tasks around this one, without what follows from Staging
+	Staging []staging.Step   // of the lead
+}
+
+// chain is the Chain, with the steps.
+func (p *Pipeline) chain(caller staging.Caller) (dispatcher.Chain, error) {
+	if p.Chain.Lead == nil || len(p.Staging) == 0 {
+		return p.Chain, nil
+	}
+	steps, err := staging.Compile(p.Staging)
+	if err != nil {
+		return p.Chain, refuse(InvalidStaging, "%s", err)
+	}
+	chain, lead := p.Chain, *p.Chain.Lead
+	lead.Staging, lead.Caller = steps, caller
+	chain.Lead = &lead
+	return chain, nil
 }
 
 // Flow is a Task that this process dispatches. Its zero value dispatches nothing yet. It is not safe for use from several
@@ -74,11 +92,15 @@ func (f *Flow) Open(spec spool.Spec, c Config) error {
 	if f.dispatcher != nil {
 		return nil
 	}
+	chain, err := pipeline.chain(c.Caller)
+	if err != nil {
+		return err
+	}
 	if err := f.lockSpool(spec, pipeline, c); err != nil {
 		return err
 	}
 	f.spec, f.pipeline = spec, pipeline
-	f.begin(c)
+	f.begin(c, chain)
 	return nil
 }
 
@@ -141,7 +163,7 @@ func (f *Flow) findEarlier(spec *spool.Spec, p Pipeline, terms Terms) (err error
 }
 
 // begin starts the loop.
-func (f *Flow) begin(c Config) {
+func (f *Flow) begin(c Config, chain dispatcher.Chain) {
 	ctx, cancel := context.WithCancel(context.Background())
 	settle := c.Settle
 	if settle == 0 {
@@ -154,7 +176,7 @@ func (f *Flow) begin(c Config) {
 			c.Changed(d.Snapshot())
 		}
 	}
-	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: f.pipeline.Chain, Earlier: f.earlier})
+	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: chain, Earlier: f.earlier})
 	f.dispatcher, f.executor, f.fleet = d, c.Executor, fleet.New(f.lock.Spool(), c.Executor, d)
 	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
 	f.idleSince = time.Time{}

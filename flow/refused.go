@@ -17,6 +17,7 @@ const (
 	InputNotFound      Reason = "InputNotFound"
 	InputNotReadable   Reason = "InputNotReadable"
 	InvalidDirectories Reason = "InvalidDirectories"
+	InvalidStaging     Reason = "InvalidStaging"
 	OutputInUse        Reason = "OutputInUse"
 	OutputNotWritable  Reason = "OutputNotWritable"
 	SpoolIncompatible  Reason = "SpoolIncompatible"

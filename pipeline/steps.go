@@ -5,11 +5,11 @@ import (
 	"tigerflow.dev/tigerflow/staging"
 )
 
-// Steps says in the terms of package staging what spec.staging asks for.
-func Steps(spec *v1alpha1.PipelineSpec) []staging.Step {
-	steps := make([]staging.Step, len(spec.Staging))
-	for i := range spec.Staging {
-		steps[i] = step(&spec.Staging[i])
+// Steps says in the terms of package staging what the steps of a Pipeline ask for.
+func Steps(of []v1alpha1.StagingStep) []staging.Step {
+	var steps []staging.Step
+	for i := range of {
+		steps = append(steps, step(&of[i]))
 	}
 	return steps
 }

@@ -40,9 +40,9 @@ type TaskStatus struct {
 	//
 	// Reasons of progress: Starting, Running, Idle, Waiting, Suspended, Draining, Complete.
 	// Reasons of Stalled: InputNotFound, InputNotReadable, OutputNotWritable, OutputInUse, InvalidDirectories,
-	// InvalidHandler, InvalidParams, HandlerNotFound, SetupFailed, StorageFull, StorageError, TooManyFailures,
+	// InvalidStaging, InvalidHandler, InvalidParams, HandlerNotFound, SetupFailed, StorageFull, StorageError, TooManyFailures,
 	// SpoolIncompatible.
-	// Reasons of Degraded: FilesFailed, SlowFiles, WorkersCrashing, ExecutorUnavailable.
+	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, ExecutorUnavailable.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional
 	// +listType=map

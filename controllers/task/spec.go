@@ -11,6 +11,7 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/flow"
+	"tigerflow.dev/tigerflow/pipeline"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -99,12 +100,24 @@ func pipelineOf(s *v1alpha1.TaskSpec) *flow.Pipeline {
 	}
 	chain := dispatcher.Chain{
 		Children: dirs(p.Children...), Siblings: dirs(p.Siblings...),
-		DeleteOutputs: p.OutputPolicy == v1alpha1.RetentionDelete, DeleteInputs: p.InputPolicy == v1alpha1.RetentionDelete,
+		MaxIntermediates: p.MaxIntermediates,
+		DeleteOutputs:    p.OutputPolicy == v1alpha1.RetentionDelete, DeleteInputs: p.InputPolicy == v1alpha1.RetentionDelete,
 	}
 	if p.Parent != "" {
 		chain.Parent = spool.Dir(records, p.Parent)
 	}
-	return &flow.Pipeline{Records: records, RootExt: p.InputExtension, Chain: chain}
+	if p.StagedBy != "" {
+		chain.StagedBy = spool.Dir(records, p.StagedBy)
+	}
+	of := &flow.Pipeline{Records: records, RootExt: p.InputExtension, Chain: chain}
+	if p.Lead != nil {
+		of.Chain.Lead = &dispatcher.Lead{}
+		for _, m := range p.Lead.Tasks {
+			of.Chain.Lead.Tasks = append(of.Chain.Lead.Tasks, dispatcher.Member{Name: m.Name, Dir: spool.Dir(records, m.Name), Parent: m.Parent})
+		}
+		of.Staging = pipeline.Steps(p.Lead.Staging)
+	}
+	return of
 }
 
 // recordsOf is the directory below which the spool lies.

@@ -11,7 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/flow"
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
 )
 
 func sampleTask() *v1alpha1.Task {
@@ -148,5 +151,31 @@ func TestRevision(t *testing.T) {
 	// What one release wrote, the next must read as the same: a new revision ends all workers.
 	if got, want := specOf(t, sampleTask()).Revision, "3cc79ac0a317"; got != want {
 		t.Errorf("the revision of the sample is %s, was %s", got, want)
+	}
+}
+
+func TestPipelineOf(t *testing.T) {
+	s := &v1alpha1.TaskSpec{Workspace: v1alpha1.Workspace{Path: "/w"}, Output: v1alpha1.FileSet{Directory: "results/b"}}
+	if pipelineOf(s) != nil || recordsOf(s) != "/w/results/b" {
+		t.Error("a Task by itself is taken for one of a Pipeline")
+	}
+	s.Pipeline = &v1alpha1.PipelinePart{
+		Directory: "results", InputExtension: ".mp4", Parent: "a", Children: []string{"c", "d"}, Siblings: []string{"e"},
+		OutputPolicy: v1alpha1.RetentionDelete, InputPolicy: v1alpha1.RetentionRetain, MaxIntermediates: 9, StagedBy: "a",
+		Lead: &v1alpha1.PipelineLead{
+			Tasks:   []v1alpha1.PipelineMember{{Name: "a"}, {Name: "b", Parent: "a"}},
+			Staging: []v1alpha1.StagingStep{{MaxBatch: 3}},
+		},
+	}
+	dir := "/w/results/.tigerflow/tasks/"
+	want := &flow.Pipeline{
+		Records: "/w/results", RootExt: ".mp4", Staging: []staging.Step{{MaxBatch: 3}},
+		Chain: dispatcher.Chain{
+			Parent: dir + "a", Children: []string{dir + "c", dir + "d"}, Siblings: []string{dir + "e"}, DeleteOutputs: true, MaxIntermediates: 9,
+			StagedBy: dir + "a", Lead: &dispatcher.Lead{Tasks: []dispatcher.Member{{Name: "a", Dir: dir + "a"}, {Name: "b", Dir: dir + "b", Parent: "a"}}},
+		},
+	}
+	if got := pipelineOf(s); !reflect.DeepEqual(got, want) || recordsOf(s) != "/w/results" {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

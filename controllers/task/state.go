@@ -117,8 +117,12 @@ func (s *state) progress() metav1.Condition {
 		return condition(yes, v1alpha1.ReasonDraining, "all files are done or failed; the workers end")
 	case snap.Pending+snap.Running == 0 && snap.Settling > 0:
 		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", flow.Settle)
+	case snap.Pending+snap.Running == 0 && snap.Candidates > 0:
+		return condition(yes, v1alpha1.ReasonIdle, "no files to process: %s not chosen by the staging of the Pipeline", fileCount(snap.Candidates))
 	case snap.Pending+snap.Running == 0:
 		return condition(yes, v1alpha1.ReasonIdle, "no files to process")
+	case snap.HeldBack > 0 && snap.Pending+snap.Running == snap.HeldBack:
+		return condition(yes, v1alpha1.ReasonWaiting, "%s held back until the tasks that depend on this one catch up: maxIntermediates", fileCount(snap.HeldBack))
 	}
 	return s.atWork()
 }
@@ -163,6 +167,8 @@ func (s *state) degraded() metav1.Condition {
 		return condition(yes, v1alpha1.ReasonExecutorUnavailable, "%s", printable(s.unavailable.Error()))
 	case s.fleet.Crashing != nil && s.fleet.Crashing.Failure != nil:
 		return condition(yes, v1alpha1.ReasonWorkersCrashing, "%s: %s", s.fleet.Crashing.Reason, oneLine(*s.fleet.Crashing.Failure))
+	case s.snapshot != nil && s.snapshot.StagingFault != "":
+		return condition(yes, v1alpha1.ReasonStagingFailed, "%s: no new file is taken before this is mended", printable(s.snapshot.StagingFault))
 	case s.snapshot != nil && len(s.snapshot.Slow()) > 0:
 		slow := s.snapshot.Slow()
 		return condition(yes, v1alpha1.ReasonSlowFiles, "%s in hand for more than ten times as long as nearly all others took, %s for one: set spec.timeout to end such",

@@ -23,8 +23,9 @@ import (
 // writeStatus applies what has changed of a Task's status, each part as its own field owner.
 func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s state) error {
 	if s.snapshot != nil && !s.snapshot.Recovering && f.due(&s, r.Period) {
-		files := v1alpha1.TaskStatus{Files: filesOf(s.snapshot), RecentFailures: failuresOf(s.snapshot)}
-		if !apiequality.Semantic.DeepEqual(files.Files, t.Status.Files) || !apiequality.Semantic.DeepEqual(files.RecentFailures, t.Status.RecentFailures) {
+		files := v1alpha1.TaskStatus{Files: filesOf(s.snapshot), Pipeline: pipelineFilesOf(s.snapshot), RecentFailures: failuresOf(s.snapshot)}
+		have := v1alpha1.TaskStatus{Files: t.Status.Files, Pipeline: t.Status.Pipeline, RecentFailures: t.Status.RecentFailures}
+		if !apiequality.Semantic.DeepEqual(files, have) {
 			if err := r.applyStatus(ctx, t, files, v1alpha1.FieldOwnerDispatcher); err != nil {
 				return err
 			}
@@ -64,6 +65,7 @@ func (f *taskFlow) due(s *state, period time.Duration) bool {
 func significant(a, b *dispatcher.Snapshot) bool {
 	return a.Recovering != b.Recovering || a.Drained != b.Drained ||
 		len(a.Workers) != len(b.Workers) ||
+		(a.Candidates == 0) != (b.Candidates == 0) || (a.HeldBack == 0) != (b.HeldBack == 0) || a.StagingFault != b.StagingFault ||
 		(a.Storage == nil) != (b.Storage == nil) || (a.Pause == nil) != (b.Pause == nil) || a.Ending != b.Ending || a.Input != b.Input ||
 		(a.Staged == 0) != (b.Staged == 0) || (a.Done == 0) != (b.Done == 0) || (a.Failed == 0) != (b.Failed == 0) ||
 		(a.Pending+a.Running == 0) != (b.Pending+b.Running == 0)
@@ -107,6 +109,16 @@ func applied(t *v1alpha1.Task) *unstructured.Unstructured {
 
 func filesOf(s *dispatcher.Snapshot) *v1alpha1.FileCounts {
 	return &v1alpha1.FileCounts{Staged: s.Settling, Pending: s.Pending, Running: s.Running, Done: s.Done, Failed: s.Failed}
+}
+
+// pipelineFilesOf is nil unless the Task is the lead of a Pipeline.
+func pipelineFilesOf(s *dispatcher.Snapshot) *v1alpha1.PipelineFileCounts {
+	if s.Pipeline == nil {
+		return nil
+	}
+	return &v1alpha1.PipelineFileCounts{
+		Staged: s.Pipeline.Staged, InProgress: s.Pipeline.InProgress, Finished: s.Pipeline.Finished, Failed: s.Pipeline.Failed,
+	}
 }
 
 // failuresOf lists the latest failures, newest first, within the bounds of the schema.
