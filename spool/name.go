@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -24,6 +25,10 @@ func (n Name) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads both spellings.
 func (n *Name) UnmarshalJSON(b []byte) error {
+	if len(b) > 1 && b[0] == '"' && bytes.IndexByte(b, '\\') < 0 && utf8.Valid(b) { // nearly all are, and histories are long
+		*n = Name(b[1 : len(b)-1])
+		return nil
+	}
 	if len(b) > 0 && b[0] == '"' {
 		var s string
 		if err := json.Unmarshal(b, &s); err != nil {
