@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -63,6 +64,7 @@ func (c *Chain) Fault() string {
 // source is another Task of the pipeline, or this one, as its history tells.
 type source struct {
 	dir     string
+	gives   func(e spool.Entry) []spool.Name                          // the files of theirs that an entry has this Task take
 	name    func(s *spool.Spec, theirs spool.Name) (spool.Name, bool) // what this Task calls a file of theirs
 	history *spool.History
 	spec    *spool.Spec
@@ -71,31 +73,38 @@ type source struct {
 
 // chain is what a Task knows of those around it.
 type chain struct {
-	parent *source
+	parent *source                  // what has the inputs: the parent, or the lead that stages them; nil if they are looked for
 	absent map[spool.Name]time.Time // inputs that a worker did not find, and until when they are looked for
 	clear  []*clearing
+	eaters []*eater
 }
 
 func newChain(c Chain, spec *spool.Spec, self string) chain {
 	ch := chain{absent: map[spool.Name]time.Time{}}
 	if c.Parent != "" {
-		ch.parent = &source{dir: c.Parent, name: func(p *spool.Spec, theirs spool.Name) (spool.Name, bool) {
+		ch.parent = &source{dir: c.Parent, gives: published, name: func(p *spool.Spec, theirs spool.Name) (spool.Name, bool) {
 			stem, ok := spool.MatchInput(string(theirs), p.InputExt)
 			name := spool.OutputName(stem, p.OutputExt)
 			_, match := spool.MatchInput(name, spec.InputExt)
 			return spool.Name(name), ok && match
 		}}
+	} else if c.StagedBy != "" {
+		ch.parent = &source{dir: c.StagedBy, gives: staged, name: func(_ *spool.Spec, theirs spool.Name) (spool.Name, bool) {
+			_, match := spool.MatchInput(string(theirs), spec.InputExt)
+			return theirs, match
+		}}
+	}
+	if c.MaxIntermediates > 0 {
+		for _, dir := range c.Children {
+			ch.eaters = append(ch.eaters, &eater{source: source{dir: dir, name: ofChild(spec)}})
+		}
 	}
 	outputs := &clearing{kind: spool.EntryDeleting, done: spool.EntryDeleted, path: func(name spool.Name) string {
 		stem, _ := spool.MatchInput(string(name), spec.InputExt)
 		return filepath.Join(string(spec.OutputDir), spool.OutputName(stem, spec.OutputExt))
 	}}
 	if c.DeleteOutputs {
-		outputs.from(c.Children, func(child *spool.Spec, theirs spool.Name) (spool.Name, bool) {
-			stem, ok := spool.MatchInput(string(theirs), child.InputExt)
-			_, ours := spool.MatchInput(stem+child.InputExt, spec.OutputExt)
-			return spool.Name(stem + spec.InputExt), ok && ours
-		})
+		outputs.from(c.Children, ofChild(spec))
 	}
 	inputs := &clearing{kind: spool.EntryDeletingInputs, done: spool.EntryDeletedInputs, path: func(name spool.Name) string {
 		return filepath.Join(string(spec.InputDir), string(name))
@@ -105,6 +114,28 @@ func newChain(c Chain, spec *spool.Spec, self string) chain {
 	}
 	ch.clear = []*clearing{outputs, inputs}
 	return ch
+}
+
+// ofChild names the input of this Task that a file of a child was made from.
+func ofChild(spec *spool.Spec) func(*spool.Spec, spool.Name) (spool.Name, bool) {
+	return func(child *spool.Spec, theirs spool.Name) (spool.Name, bool) {
+		stem, ok := spool.MatchInput(string(theirs), child.InputExt)
+		_, ours := spool.MatchInput(stem+child.InputExt, spec.OutputExt)
+		return spool.Name(stem + spec.InputExt), ok && ours
+	}
+}
+
+// published are the files whose outputs an entry tells of.
+func published(e spool.Entry) []spool.Name { return e.Done }
+
+// staged are the inputs of a pipeline that an entry of the lead has all roots take: those chosen, and those that were through
+// already when the lead found them.
+func staged(e spool.Entry) []spool.Name {
+	names := slices.Concat(e.Staged, e.Done)
+	if e.Kind == spool.EntryFailed {
+		names = append(names, e.File)
+	}
+	return names
 }
 
 // read calls fn with what is new.
@@ -131,7 +162,7 @@ func (s *source) read(d *Dispatcher, fn func(e spool.Entry) error) error {
 	return nil
 }
 
-// seek takes up new inputs: from the parent's history if there is one, else from the input folder.
+// seek takes up new inputs: from the history of the parent or the lead if there is one, else from the input folder.
 func (d *Dispatcher) seek(ctx context.Context, now time.Time) error {
 	p := d.chain.parent
 	if p == nil {
@@ -139,7 +170,7 @@ func (d *Dispatcher) seek(ctx context.Context, now time.Time) error {
 	}
 	in := &d.inputs
 	err := p.read(d, func(e spool.Entry) error {
-		for _, theirs := range e.Done {
+		for _, theirs := range p.gives(e) {
 			if name, ok := p.name(p.spec, theirs); ok {
 				d.hear(name)
 			}
@@ -157,7 +188,7 @@ func (d *Dispatcher) seek(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// hear takes up an input that the parent has published, whole.
+// hear takes up an input that is whole.
 func (d *Dispatcher) hear(name spool.Name) {
 	delete(d.chain.absent, name)
 	stem, _ := spool.MatchInput(string(name), d.spec.InputExt)

@@ -187,6 +187,7 @@ func (d *Dispatcher) list(ctx context.Context, f *folder, path string, now time.
 	}
 	defer dir.Close()
 	bad := 0
+	d.stager.seen = nil
 	for {
 		asked := time.Now()
 		entries, err := dir.ReadDir(listChunk)
@@ -196,6 +197,9 @@ func (d *Dispatcher) list(ctx context.Context, f *folder, path string, now time.
 				unread = lookErr
 				bad++
 			}
+		}
+		if errors.Is(err, io.EOF) && unread == nil {
+			d.listedCandidates(f)
 		}
 		if errors.Is(err, io.EOF) || bad > badLooks {
 			return unread, nil
@@ -225,10 +229,18 @@ func (d *Dispatcher) see(f *folder, entry fs.DirEntry, now time.Time) error {
 		return nil
 	}
 	stem, ok := spool.MatchInput(name, d.spec.InputExt)
-	if !ok || d.at(spool.Name(name)) >= placeSettling || d.adopt(spool.Name(name), stem) {
+	if !ok {
 		return nil
 	}
-	return d.look(spool.Name(name), now, 0)
+	if d.at(spool.Name(name)) < placeSettling && !d.adopt(spool.Name(name), stem) {
+		if err := d.look(spool.Name(name), now, 0); err != nil {
+			return err
+		}
+	}
+	if d.at(spool.Name(name)) == placeCandidate {
+		d.stager.seen.Add(d.file(spool.Name(name)))
+	}
+	return nil
 }
 
 // seeFolder takes up a folder in a folder of inputs. Links to folders are not followed: they may lead round in circles.

@@ -57,6 +57,7 @@ type Dispatcher struct {
 	asked    requests
 	breaker  breaker
 	chain    chain
+	stager   stager
 	imported bool // all of cfg.Earlier is taken over, says the ledger
 
 	pace    float64 // seconds of user code per file, smoothed; 0 before the first
@@ -84,6 +85,7 @@ func New(lock *spool.Lock, cfg Config) *Dispatcher {
 	}
 	d.asked = requests{answered: map[string]bool{}, odd: map[string]bool{}}
 	d.chain = newChain(cfg.Chain, d.spec, d.spool.Path())
+	d.stager = newStager(cfg.Chain.Lead)
 	d.breaker.limits = d.spec.Breaker
 	d.snapshot.Store(&Snapshot{Recovering: true})
 	return d
@@ -95,6 +97,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.wake = wake.New()
 	defer d.wake.Close()
 	d.wake.Add(d.spool.RequestsDir())
+	defer d.stager.stop()
 	if err := d.recover(ctx); err != nil {
 		return err
 	}
@@ -125,6 +128,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			call()
 		case <-d.wake.C():
 			d.quiet = 0
+		case d.stager.choice = <-d.stager.answers:
 		case <-timer.C:
 		}
 	}
@@ -183,7 +187,9 @@ func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
 }
 
 func (d *Dispatcher) steps() []func(context.Context, time.Time) error {
-	return []func(context.Context, time.Time) error{d.fold, d.endWorkers, d.judge, d.takeOver, d.attend, d.guard, d.seek, d.audit, d.feed, d.save, d.clearUp}
+	return []func(context.Context, time.Time) error{
+		d.fold, d.endWorkers, d.judge, d.takeOver, d.attend, d.guard, d.restage, d.seek, d.stage, d.audit, d.watchEaters, d.feed, d.save, d.clearUp,
+	}
 }
 
 // keep sees to it that the right to write is still there, and is seen to be used. Steps that may take long call it, too.
@@ -239,7 +245,7 @@ func (d *Dispatcher) nextTime(now time.Time) time.Time {
 	if soon := now.Add(dueGap); due.After(now) && due.Before(soon) {
 		due = soon
 	}
-	for _, t := range []time.Time{d.renewAt, due, d.inputs.settleAt} {
+	for _, t := range []time.Time{d.renewAt, due, d.inputs.settleAt, d.stager.due} {
 		if t.After(now) && t.Before(next) {
 			next = t
 		}

@@ -95,7 +95,7 @@ func (d *Dispatcher) feed(_ context.Context, now time.Time) error {
 	}
 	live := max(1, d.live())
 	for ; queued < batchAhead*live+1; queued++ {
-		files, alone := d.take(d.batchSize(live))
+		files, alone := d.take(int(min(int64(d.batchSize(live)), d.room())))
 		if len(files) == 0 {
 			return nil
 		}

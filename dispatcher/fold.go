@@ -184,6 +184,7 @@ func (f *folding) file(name spool.Name, e spool.Event) {
 		f.entry.Suspect = append(f.entry.Suspect, name)
 	case spool.EventGone:
 		f.d.forget(name)
+		f.d.stager.unstage(f.d.file(name))
 		f.d.miss(name, f.now)
 		f.d.inputs.stale() // if it is there after all, the next listing finds it
 		f.entry.Gone = append(f.entry.Gone, name)

@@ -20,20 +20,21 @@ const dueGap = 100 * time.Millisecond
 type place uint32
 
 const (
-	placeUnseen   place = iota // only its name is known: nothing is to be done for it
-	placeOutput                // likewise, and an output of it lies there that no history tells of
-	placeError                 // likewise, an error file
-	placeSettling              // seen in the input folder, perhaps still being written
-	placeWaiting               // to be fed
-	placeDelayed               // to be fed at a later time
-	placeTaken                 // on its way into a batch
+	placeUnseen    place = iota // only its name is known: nothing is to be done for it
+	placeOutput                 // likewise, and an output of it lies there that no history tells of
+	placeError                  // likewise, an error file
+	placeSettling               // seen in the input folder, perhaps still being written
+	placeCandidate              // likewise, and whole: it waits to be staged
+	placeWaiting                // to be fed
+	placeDelayed                // to be fed at a later time
+	placeTaken                  // on its way into a batch
 	placeDone
 	placeFailed
 	placeBatch // the first number of a batch
 )
 
 // known reports whether a file counts: it was taken up from the input folder, or history tells of it.
-func (p place) known() bool { return p > placeSettling }
+func (p place) known() bool { return p > placeCandidate }
 
 // fed is a batch that is in the queue or with a worker.
 type fed struct {
@@ -74,7 +75,9 @@ type index struct {
 	byID     map[spool.BatchID]*fed
 	last     place // batch
 
-	settling, waiting, done, failed, inBatches int64
+	wished []file // candidates; likewise, and some may stand there twice
+
+	settling, candidates, waiting, done, failed, inBatches int64
 }
 
 func newIndex() *index {
@@ -121,6 +124,8 @@ func (x *index) put(f file, to place) {
 	switch to {
 	case placeDone, placeFailed:
 		x.forgive(f)
+	case placeCandidate:
+		x.wished = append(x.wished, f)
 	case placeWaiting:
 		if x.tries[f].suspect {
 			x.suspects = append(x.suspects, f)
@@ -136,6 +141,8 @@ func (x *index) count(p place, n int64) {
 	case placeUnseen, placeOutput, placeError:
 	case placeSettling:
 		x.settling += n
+	case placeCandidate:
+		x.candidates += n
 	case placeWaiting, placeDelayed:
 		x.waiting += n
 	case placeDone:
@@ -228,7 +235,7 @@ func (x *index) suspect(name spool.Name) {
 
 // take picks up to n files from the head of those that wait. A suspect comes by itself.
 func (x *index) take(n int) (files []spool.Name, alone bool) {
-	if files = x.pick(&x.suspects, 1); len(files) > 0 {
+	if files = x.pick(&x.suspects, min(1, n)); len(files) > 0 {
 		return files, true
 	}
 	return x.pick(&x.ready, n), false

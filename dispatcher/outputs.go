@@ -30,7 +30,9 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 	var missing []spool.Name
 	for f := range file(d.names.Len()) {
 		if p := d.places[f]; !p.known() {
-			d.noteResult(f, there)
+			if err := d.noteResult(f, there); err != nil {
+				return err
+			}
 			continue
 		}
 		gone, err := d.compare(f, there)
@@ -46,9 +48,12 @@ func (d *Dispatcher) checkOutputs(now time.Time) error {
 	return d.requeue(missing, "its result was removed")
 }
 
-// noteResult notes an output or error file of an input that is yet to be seen.
-func (d *Dispatcher) noteResult(f file, there results) {
+// noteResult notes an output or error file of an input that is yet to be seen. That of a candidate counts at once.
+func (d *Dispatcher) noteResult(f file, there results) error {
 	switch {
+	case d.places[f] == placeCandidate && there.outputs.Has(f):
+		return d.adopted(d.name(f))
+	case d.places[f] == placeCandidate:
 	case d.places[f] == placeSettling: // it was not there when the file was seen first
 	case there.outputs.Has(f):
 		d.places[f] = placeOutput
@@ -57,6 +62,7 @@ func (d *Dispatcher) noteResult(f file, there results) {
 	default:
 		d.places[f] = placeUnseen
 	}
+	return nil
 }
 
 // compare holds what is known of a file against what lies in the output folder, and reports whether its result is gone.

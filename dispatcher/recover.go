@@ -117,6 +117,7 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 	}
 	for _, name := range e.Gone {
 		d.forget(name)
+		d.stager.unstage(d.file(name))
 	}
 	switch e.Kind {
 	case spool.EntryFailed:
@@ -127,8 +128,14 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 	case spool.EntryRequeued:
 		for _, name := range e.Back {
 			d.forget(name)
+			d.stager.keep(d.file(name))
 		}
 		d.unremember(e.Back)
+	case spool.EntryStaged:
+		for _, name := range e.Staged {
+			d.stager.keep(d.file(name))
+			d.stager.order = append(d.stager.order, d.file(name))
+		}
 	default: // said by the lists above
 		d.replayRequest(e)
 	}
@@ -243,6 +250,7 @@ func (d *Dispatcher) requeue(names []spool.Name, why string) error {
 		}
 		for _, name := range some {
 			d.forget(name)
+			d.stager.keep(d.file(name))
 			d.miss(name, time.Now())
 		}
 	}

@@ -26,6 +26,7 @@ type rig struct {
 	now  time.Time
 
 	chain   Chain
+	loose   bool // rounds do not wait for the staging that they begin
 	earlier *spool.Earlier
 }
 
@@ -88,6 +89,7 @@ func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // close ends the dispatcher in good order.
 func (r *rig) close() {
 	r.t.Helper()
+	r.d.stager.stop()
 	r.d.wake.Close()
 	must(r.t, r.lock.Close())
 	r.d = nil
@@ -104,6 +106,7 @@ func (r *rig) dieIn(steps int) {
 
 // crash ends it as a kill would: what is not written is lost.
 func (r *rig) crash() {
+	r.d.stager.stop()
 	r.d.wake.Close()
 	r.lock.Abandon()
 	r.d = nil
@@ -114,6 +117,9 @@ func (r *rig) round() *Snapshot {
 	r.t.Helper()
 	_, err := r.d.round(r.t.Context(), r.now)
 	must(r.t, err)
+	if st := &r.d.stager; st.making && st.choice == nil && !r.loose {
+		st.choice = <-st.answers
+	}
 	recount(r.t, r.d.index)
 	s := r.d.Snapshot()
 	if s.Staged != s.Pending+s.Running+s.Done+s.Failed || min(s.Pending, s.Running, s.Done, s.Failed) < 0 {
@@ -203,9 +209,9 @@ func recount(t testing.TB, x *index) {
 		fresh.count(p, 1)
 		left[p]++
 	}
-	got := [...]int64{x.settling, x.waiting, x.done, x.failed, x.inBatches}
-	if want := [...]int64{fresh.settling, fresh.waiting, fresh.done, fresh.failed, fresh.inBatches}; got != want {
-		t.Fatalf("settling, waiting, done, failed and in batches are counted as %v and are %v", got, want)
+	got := [...]int64{x.settling, x.candidates, x.waiting, x.done, x.failed, x.inBatches}
+	if want := [...]int64{fresh.settling, fresh.candidates, fresh.waiting, fresh.done, fresh.failed, fresh.inBatches}; got != want {
+		t.Fatalf("settling, candidates, waiting, done, failed and in batches are counted as %v and are %v", got, want)
 	}
 	for p, b := range x.batches {
 		if b.left != left[p] || b.left == 0 || x.byID[b.id] != b {
@@ -221,7 +227,10 @@ func recount(t testing.TB, x *index) {
 // relist looks for each file in the list that its place wants it in.
 func relist(t testing.TB, x *index) {
 	t.Helper()
-	listed, delayed := map[file]bool{}, map[file]bool{}
+	listed, delayed, wished := map[file]bool{}, map[file]bool{}, map[file]bool{}
+	for _, f := range x.wished {
+		wished[f] = true
+	}
 	for _, f := range slices.Concat(x.ready, x.suspects) {
 		listed[f] = true
 	}
@@ -233,6 +242,8 @@ func relist(t testing.TB, x *index) {
 		switch {
 		case p == placeDelayed && !delayed[f]:
 			t.Fatalf("%q is delayed and in no list", x.name(f))
+		case p == placeCandidate && !wished[f]:
+			t.Fatalf("%q is a candidate and in no list", x.name(f))
 		case p == placeWaiting && !listed[f]:
 			t.Fatalf("%q waits and is in no list", x.name(f))
 		case p >= placeBatch && x.batches[p] == nil:

@@ -56,7 +56,7 @@ func (d *Dispatcher) look(name spool.Name, now time.Time, was uint64) error {
 	clock, known := in.clock.on(info, in.local, now)
 	mark := markOf(info)
 	if mark == was || known && clock.Sub(info.ModTime()) >= need {
-		d.put(f, placeWaiting)
+		d.admit(f)
 		return nil
 	}
 	d.put(f, placeSettling)
@@ -73,12 +73,12 @@ func (d *Dispatcher) welcome() bool {
 		rel, ok := strings.CutPrefix(path, root)
 		stem, match := spool.MatchInput(rel, d.spec.InputExt)
 		name := spool.Name(rel)
-		if !ok || !match || !d.inputs.local || d.at(name).known() || d.adopt(name, stem) {
+		if !ok || !match || !d.inputs.local || d.at(name) > placeSettling || d.adopt(name, stem) {
 			continue
 		}
 		info, err := os.Stat(path)
 		if err == nil && info.Mode().IsRegular() && info.Size() > 0 { // others are seen by the listing
-			d.move(name, placeWaiting)
+			d.admit(d.file(name))
 			came = true
 		}
 	}

@@ -121,7 +121,11 @@ func (d *Dispatcher) survey() *Snapshot {
 	if d.waiting+d.inBatches > 0 {
 		s.Pause = d.breaker.pause
 	}
-	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil
+	s.HeldBack = d.heldBack()
+	if s.Candidates = d.candidates; s.Candidates > 0 {
+		s.StagingFault = d.stager.fault
+	}
+	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil && (d.candidates == 0 || d.stager.rests)
 	return s
 }
 

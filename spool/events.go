@@ -66,6 +66,7 @@ type Entry struct {
 	Attempts int       `json:"n,omitempty"`       // Failed
 	Time     time.Time `json:"time,omitzero"`     // Failed: by the dispatcher's clock, for people only
 	Deleted  []Name    `json:"del,omitempty"`     // Deleting, DeletingInputs
+	Staged   []Name    `json:"staged,omitempty"`  // Staged: in the order in which they are to be fed
 	Reason   string    `json:"why,omitempty"`     // Ended, Failed, Requeued, Paused, Resumed
 	Request  string    `json:"req,omitempty"`     // Answered: the request's id
 	Spec     string    `json:"spec,omitempty"`    // Paused: fingerprint of the Task that failed so often
@@ -93,6 +94,7 @@ const (
 	EntryAnswered EntryKind = "answered" // what Request asked for is done
 	EntryPaused   EntryKind = "paused"   // Attempts files have failed alike, with Failure: no more are tried
 	EntryResumed  EntryKind = "resumed"  // they are tried again
+	EntryStaged   EntryKind = "staged"   // of the files that wait, Staged are taken next
 	EntryDeleting EntryKind = "deleting" // the outputs of Deleted are about to go: all that needed them are done
 	EntryDeleted  EntryKind = "deleted"  // they are gone
 	EntryTook     EntryKind = "took"     // how far the ledger of an earlier epoch counts

@@ -80,13 +80,24 @@ type View struct {
 	Counts Counts
 	Now    time.Time // by the clock that MTime is of
 	Folder Folder
-	Caller Caller // needed by steps with a Callable only
+	Caller Caller          // needed by steps with a Callable only
+	Young  func(time.Time) // called with the time at which a file that is too young for MinAge is old enough; nil: nobody asks
 }
 
 // Steps are what Compile made.
 type Steps struct {
-	steps []func(ctx context.Context, files []string, view *lookup) ([]string, error)
+	steps                []run
+	paced, counts, looks bool
 }
+
+// Paced reports that a round should not follow at the heels of another: each takes a part only, or runs an author's function.
+func (s *Steps) Paced() bool { return s.paced }
+
+// Counting reports that what is chosen depends on View.Counts.
+func (s *Steps) Counting() bool { return s.counts }
+
+// Looking reports that of the same candidates with the same counts others may be chosen the next time.
+func (s *Steps) Looking() bool { return s.looks }
 
 // Compile reads steps. The error names the step, counted from 0, and the mend.
 func Compile(steps []Step) (*Steps, error) {
@@ -97,6 +108,9 @@ func Compile(steps []Step) (*Steps, error) {
 			return nil, fmt.Errorf("staging[%d]: %w", i, err)
 		}
 		s.steps = append(s.steps, run)
+		s.paced = s.paced || step.MaxBatch > 0 || step.Callable != ""
+		s.counts = s.counts || step.MaxStaged > 0 || step.Callable != ""
+		s.looks = s.looks || step.FilenameMatch == "" && step.SortBy == "" && step.MaxStaged == 0
 	}
 	return s, nil
 }
@@ -144,11 +158,11 @@ func (s *Step) compile() (run, error) {
 	}
 	switch {
 	case s.MinSize > 0:
-		return where(func(_ string, info Info, _ time.Time) bool { return info.Size >= s.MinSize }), nil
+		return where(func(info Info, _ *lookup) bool { return info.Size >= s.MinSize }), nil
 	case s.MaxSize > 0:
-		return where(func(_ string, info Info, _ time.Time) bool { return info.Size <= s.MaxSize }), nil
+		return where(func(info Info, _ *lookup) bool { return info.Size <= s.MaxSize }), nil
 	case s.MinAge > 0:
-		return where(func(_ string, info Info, now time.Time) bool { return now.Sub(info.MTime) >= s.MinAge }), nil
+		return where(s.old), nil
 	case s.FilenameMatch != "":
 		re, err := CompilePattern(s.FilenameMatch)
 		return matching(re), err
@@ -193,13 +207,22 @@ func (s *Step) check() error {
 }
 
 // where keeps the files that can be looked at and fit.
-func where(fits func(name string, info Info, now time.Time) bool) run {
+func where(fits func(info Info, v *lookup) bool) run {
 	return func(_ context.Context, files []string, v *lookup) ([]string, error) {
 		return slices.DeleteFunc(files, func(name string) bool {
 			info, ok := v.info(name)
-			return !ok || !fits(name, info, v.Now)
+			return !ok || !fits(info, v)
 		}), nil
 	}
+}
+
+// old tells of files that will be old enough by themselves. One from ahead of the clock may never be.
+func (s *Step) old(info Info, v *lookup) bool {
+	age := v.Now.Sub(info.MTime)
+	if age >= 0 && age < s.MinAge && v.Young != nil {
+		v.Young(info.MTime.Add(s.MinAge))
+	}
+	return age >= s.MinAge
 }
 
 func matching(re *regexp.Regexp) run {

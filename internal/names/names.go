@@ -109,6 +109,13 @@ func (s *Set) Add(f File) {
 	(*s)[word] |= 1 << (f % 64)
 }
 
+// Remove takes a file out of it.
+func (s Set) Remove(f File) {
+	if s.Has(f) {
+		s[f/64] &^= 1 << (f % 64)
+	}
+}
+
 // Has reports whether a file is in it.
 func (s Set) Has(f File) bool {
 	word := int(f / 64)
