@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -79,8 +80,11 @@ func (g *Graph) task(p *v1alpha1.Pipeline, node *Node) *v1alpha1.Task {
 	return task
 }
 
-// lead is the task that counts and stages for all of the Pipeline: the first root.
-func (g *Graph) lead() *Node { return g.nodes[0] }
+// lead is the task that counts and stages for all of the Pipeline: the first root by name, so that it stays the same one,
+// with its records, in whatever order the tasks are listed.
+func (g *Graph) lead() *Node {
+	return slices.MinFunc(g.Roots(), func(a, b *Node) int { return strings.Compare(a.Task.Name, b.Task.Name) })
+}
 
 // part says how the Task of a node hangs together with the others.
 func (g *Graph) part(node *Node) *v1alpha1.PipelinePart {

@@ -95,3 +95,19 @@ func TestTasks(t *testing.T) {
 		t.Error("a Task shares memory with the Pipeline")
 	}
 }
+
+// The order of the list is the author's to change: the task that has the records of the whole Pipeline stays the same.
+func TestLeadStaysWhateverTheOrder(t *testing.T) {
+	for _, tasks := range [][]string{{"c<b →.c", "b →.b", "a<b →.a", "d →.d"}, {"d →.d", "b →.b", "a<b →.a", "c<b →.c"}} {
+		p := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: *specOf(tasks...)}
+		g, err := New(&p.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range g.Tasks(p) {
+			if leads := task.Spec.Pipeline.Lead != nil; leads != (task.Name == "p-b") {
+				t.Errorf("of %q, %s leads: %t", tasks, task.Name, leads)
+			}
+		}
+	}
+}

@@ -90,6 +90,12 @@ const (
 	ReasonInvalidGraph Reason = "InvalidGraph"
 	// ReasonInvalidStaging: a step of spec.staging cannot be carried out, such as a pattern beyond RE2. Correct it.
 	ReasonInvalidStaging Reason = "InvalidStaging"
+	// ReasonTaskNameInUse: the name of the Task for a task is that of another's. The message names both: delete that Task or
+	// its Pipeline, or apply this one by another name.
+	ReasonTaskNameInUse Reason = "TaskNameInUse"
+	// ReasonTaskRefused: the API server refuses the Task for a task. The message names the task and has the server's words:
+	// correct what they name.
+	ReasonTaskRefused Reason = "TaskRefused"
 	// ReasonTaskStalled: a task is stalled. The message names it and has its own; the Task's conditions say more.
 	ReasonTaskStalled Reason = "TaskStalled"
 	// ReasonTaskDegraded: a task is degraded, and work goes on. The message names it.

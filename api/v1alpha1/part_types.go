@@ -62,7 +62,7 @@ type PipelinePart struct {
 	// +kubebuilder:validation:Maximum=1000000000
 	MaxIntermediates int64 `json:"maxIntermediates,omitempty"`
 
-	// lead is what the first of the tasks that read the inputs of the Pipeline does for all of it.
+	// lead is what one of the tasks that read the inputs of the Pipeline, the first by name, does for all of it.
 	// Unset: this is another task.
 	// +optional
 	Lead *PipelineLead `json:"lead,omitempty"`

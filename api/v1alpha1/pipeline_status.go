@@ -24,7 +24,7 @@ type PipelineStatus struct {
 	// conditions are Ready, Complete (True when it is good) and Stalled, Degraded (True when it is bad).
 	//
 	// Reasons of progress: Starting, Running, Idle, Waiting, Suspended, Draining, Complete.
-	// Reasons of Stalled: InvalidGraph, InvalidStaging, TaskStalled.
+	// Reasons of Stalled: InvalidGraph, InvalidStaging, TaskNameInUse, TaskRefused, TaskStalled.
 	// Reasons of Degraded: FilesFailed, TaskDegraded, StagingFailed.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional

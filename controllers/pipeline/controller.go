@@ -1,0 +1,148 @@
+// Package pipeline reconciles Pipelines: it keeps one Task for each of their tasks, lets these end together, and sums
+// their status up. It touches no files.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/pipeline"
+	"tigerflow.dev/tigerflow/staging"
+)
+
+const (
+	mendedPoll = 5 * time.Second // how often it is looked whether a person has mended what no event tells of
+	cachePoll  = time.Second     // should the event that is waited for have been missed
+)
+
+// Reconciler reconciles Pipelines.
+type Reconciler struct {
+	Client   client.Client
+	Finalize bool          // delete the Tasks of a deleted Pipeline, where no garbage collector does
+	Period   time.Duration // least time between two writes of counters that bring nothing new
+	// NewQueue makes the queue; nil is controller-runtime's own, which measures itself twice a second.
+	NewQueue func(name string, limiter workqueue.TypedRateLimiter[ctrl.Request]) workqueue.TypedRateLimitingInterface[ctrl.Request]
+	Now      func() time.Time
+
+	live  client.Reader // not cached: a Task that was just made must not be missed
+	mu    sync.Mutex
+	known map[types.NamespacedName]*memory
+}
+
+// memory is what is known of a Pipeline besides what the cache shows.
+type memory struct {
+	applied map[types.UID]int64 // the generation that the last write of a Task made
+	wrote   time.Time           // when the status was last written
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.known, r.live = map[types.NamespacedName]*memory{}, mgr.GetAPIReader()
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.Pipeline{}).
+		Owns(&v1alpha1.Task{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 2, NewQueue: r.NewQueue}).
+		Complete(r)
+}
+
+// Reconcile brings one Pipeline a step on.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	p := &v1alpha1.Pipeline{}
+	if err := r.Client.Get(ctx, req.NamespacedName, p); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	m := r.memory(req.NamespacedName)
+	if !p.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, p, m)
+	}
+	if r.Finalize && !controllerutil.ContainsFinalizer(p, v1alpha1.FinalizerTasks) {
+		if err := r.applyFinalizer(ctx, p, true); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+	}
+	s := state{pipeline: p, now: r.now()}
+	behind, err := r.advance(ctx, &s, m)
+	if err != nil || behind {
+		return ctrl.Result{RequeueAfter: cachePoll}, err
+	}
+	if err := r.writeStatus(ctx, &s, m); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	return ctrl.Result{RequeueAfter: s.next}, s.err
+}
+
+// advance does what there is to do for a Pipeline. It reports whether the cache is behind its own writes, so that nothing
+// can be decided yet.
+func (r *Reconciler) advance(ctx context.Context, s *state, m *memory) (behind bool, err error) {
+	g, err := pipeline.New(&s.pipeline.Spec)
+	if bad, ok := errors.AsType[*pipeline.GraphError](err); ok {
+		s.refuse(v1alpha1.ReasonInvalidGraph, "%s", bad)
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	for _, want := range g.Tasks(s.pipeline) {
+		if err := r.look(ctx, s, want); err != nil {
+			return false, err
+		}
+	}
+	if m.behind(s.members) {
+		return true, nil
+	}
+	if _, err := staging.Compile(pipeline.Steps(s.pipeline.Spec.Staging)); err != nil {
+		s.refuse(v1alpha1.ReasonInvalidStaging, "%s", err)
+		return false, nil
+	}
+	s.schedule()
+	r.applyTasks(ctx, s, m)
+	return false, nil
+}
+
+// memory is that of one Pipeline, a new one if it has none.
+func (r *Reconciler) memory(key types.NamespacedName) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.known[key]
+	if m == nil {
+		m = &memory{applied: map[types.UID]int64{}}
+		r.known[key] = m
+	}
+	return m
+}
+
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, key)
+}
+
+// behind reports whether the cache shows a Task as it was before the last write of it.
+func (m *memory) behind(members []member) bool {
+	for _, member := range members {
+		if member.have != nil && member.have.Generation < m.applied[member.have.UID] {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
