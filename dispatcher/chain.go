@@ -58,6 +58,11 @@ func (c *Chain) Fault() string {
 	if n := len(c.Siblings) + 1; c.DeleteInputs && n > mostConsumers {
 		return fmt.Sprintf("%d tasks take the inputs, and at most %d can where inputs are deleted: keep the inputs", n, mostConsumers)
 	}
+	if c.Lead != nil {
+		if _, err := c.Lead.track(); err != nil {
+			return err.Error()
+		}
+	}
 	return ""
 }
 

@@ -58,6 +58,7 @@ type Dispatcher struct {
 	breaker  breaker
 	chain    chain
 	stager   stager
+	lead     lead
 	imported bool // all of cfg.Earlier is taken over, says the ledger
 
 	pace    float64 // seconds of user code per file, smoothed; 0 before the first
@@ -85,7 +86,7 @@ func New(lock *spool.Lock, cfg Config) *Dispatcher {
 	}
 	d.asked = requests{answered: map[string]bool{}, odd: map[string]bool{}}
 	d.chain = newChain(cfg.Chain, d.spec, d.spool.Path())
-	d.stager = newStager(cfg.Chain.Lead)
+	d.stager, d.lead = newStager(cfg.Chain.Lead), newLead(cfg.Chain.Lead, d.spec)
 	d.breaker.limits = d.spec.Breaker
 	d.snapshot.Store(&Snapshot{Recovering: true})
 	return d
@@ -188,7 +189,7 @@ func (d *Dispatcher) work(ctx context.Context, now time.Time) error {
 
 func (d *Dispatcher) steps() []func(context.Context, time.Time) error {
 	return []func(context.Context, time.Time) error{
-		d.fold, d.endWorkers, d.judge, d.takeOver, d.attend, d.guard, d.restage, d.seek, d.stage, d.audit, d.watchEaters, d.feed, d.save, d.clearUp,
+		d.fold, d.endWorkers, d.judge, d.takeOver, d.attend, d.guard, d.restage, d.seek, d.follow, d.stage, d.audit, d.watchEaters, d.feed, d.save, d.clearUp,
 	}
 }
 
@@ -213,7 +214,7 @@ func (d *Dispatcher) renew(now time.Time) error {
 
 // append adds an entry to the ledger.
 func (d *Dispatcher) append(e spool.Entry) error {
-	d.dirty = true
+	d.dirty, d.lead.behind = true, true
 	return d.lock.Append(e)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"tigerflow.dev/tigerflow/internal/wake"
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
 )
 
 const (
@@ -23,8 +24,8 @@ const (
 	fileCalls = "%file,read,pread64,write,pwrite64,fstat,close,getdents64,fcntl,lseek,fsync,epoll_ctl"
 )
 
-// roleQuiet takes up the spool of its argument, which has nothing to do, and makes some rounds between two marks that a
-// trace of system calls shows.
+// roleQuiet takes up the spool of its first argument, which has nothing to do, and makes some rounds between two marks that a
+// trace of system calls shows. If there are more arguments, it leads the tasks with those spools.
 func roleQuiet(args []string) error {
 	s, err := spool.Open(args[0])
 	if err != nil {
@@ -34,7 +35,18 @@ func roleQuiet(args []string) error {
 	if err != nil {
 		return err
 	}
-	d := New(lock, Config{Settle: 2 * time.Second, Log: quietLog()})
+	var chain Chain
+	if len(args) > 1 {
+		steps, err := staging.Compile([]staging.Step{{MaxStaged: 10}})
+		if err != nil {
+			return err
+		}
+		chain.Lead = &Lead{Tasks: []Member{{Name: "demo", Dir: args[0]}}, Staging: steps}
+		for i, dir := range args[1:] {
+			chain.Lead.Tasks = append(chain.Lead.Tasks, Member{Name: fmt.Sprint(i), Dir: dir})
+		}
+	}
+	d := New(lock, Config{Chain: chain, Settle: 2 * time.Second, Log: quietLog()})
 	d.wake = wake.New()
 	defer d.wake.Close()
 	ctx, now := context.Background(), time.Now()
@@ -72,14 +84,14 @@ func TestQuietPollsAreCheap(t *testing.T) {
 		}
 		t.Skip("there is no strace to count system calls with")
 	}
-	const alone, each = 12, 6 // calls of a poll: without live workers, and for each of them
-	for _, c := range []struct{ files, ended, live int }{{1, 0, 0}, {3000, 50, 0}, {1, 0, 4}, {3000, 50, 4}} {
+	const alone, each, led = 12, 6, 13 // calls of a poll: without live workers, for each of them, and for each task of a lead
+	for _, c := range []struct{ files, ended, live, led int }{
+		{1, 0, 0, 0}, {3000, 50, 0, 0}, {1, 0, 4, 0}, {3000, 50, 4, 0}, {1, 0, 0, 3}, {3000, 50, 0, 3},
+	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			r := newRig(t)
 			r.input(numbered(c.files)...)
-			for _, n := range numbered(c.files) {
-				must(t, os.WriteFile(r.out(strings.TrimSuffix(n, ".txt")+".out"), nil, 0o666))
-			}
+			r.results(numbered(c.files))
 			for i := range c.ended {
 				r.worker(i, 1).exit(spool.ExitIdle)
 			}
@@ -89,11 +101,14 @@ func TestQuietPollsAreCheap(t *testing.T) {
 			r.age(r.in(""), time.Hour)
 			r.age(r.s.WorkersDir(), time.Hour)
 			r.age(r.s.RequestsDir(), time.Hour)
+			role := []string{r.s.Path()}
+			for range max(0, c.led-1) {
+				role = append(role, r.finishedSibling().s.Path())
+			}
 			trace := filepath.Join(t.TempDir(), "trace")
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, strace, "-f", "-o", trace, "-e",
-				"trace="+fileCalls, os.Args[0], r.s.Path())
+			cmd := exec.CommandContext(ctx, strace, append([]string{"-f", "-o", trace, "-e", "trace=" + fileCalls, os.Args[0]}, role...)...)
 			cmd.Env = append(os.Environ(), roleVar+"=quiet")
 			if said, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, said)
@@ -105,9 +120,28 @@ func TestQuietPollsAreCheap(t *testing.T) {
 			calls := strings.Count(quiet, "\n") - strings.Count(quiet, " resumed>")
 			per := float64(calls) / quietRounds
 			t.Logf("%.1f system calls a poll", per)
-			if most := float64(alone + each*c.live); !found || per > most {
+			if most := float64(alone + each*c.live + led*c.led); !found || per > most {
 				t.Errorf("%.1f system calls a poll (marks: %t), want at most %.0f:\n%s", per, found, most, quiet[:min(len(quiet), 8000)])
 			}
 		})
 	}
+}
+
+// results makes the outputs of inputs.
+func (r *rig) results(inputs []string) {
+	r.t.Helper()
+	for _, n := range inputs {
+		must(r.t, os.WriteFile(r.out(strings.TrimSuffix(n, ".txt")+".out"), nil, 0o666))
+	}
+}
+
+// finishedSibling is a Task that has done all of the same inputs.
+func (r *rig) finishedSibling() *rig {
+	r.t.Helper()
+	other := newRigIn(r.t, r.t.TempDir(), func(s *spool.Spec) { s.InputDir = r.s.Spec().InputDir })
+	other.results(r.inputs())
+	other.begin()
+	other.drained()
+	other.close()
+	return other
 }

@@ -115,7 +115,7 @@ func (d *Dispatcher) survey() *Snapshot {
 	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*d.spec.InHand())))
 	s.Pending = d.waiting + d.inBatches - s.Running
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
-	if err := cmp.Or(d.inputs.err, d.inputs.lookErr); err != nil {
+	if err := cmp.Or(d.inputs.err, d.inputs.lookErr, d.lead.err); err != nil {
 		s.Input = err.Error()
 	}
 	if d.waiting+d.inBatches > 0 {
@@ -125,7 +125,8 @@ func (d *Dispatcher) survey() *Snapshot {
 	if s.Candidates = d.candidates; s.Candidates > 0 {
 		s.StagingFault = d.stager.fault
 	}
-	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil && (d.candidates == 0 || d.stager.rests)
+	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil && (d.candidates == 0 || d.stager.rests) && d.lead.settled()
+	s.Pipeline = d.pipelineCounts(s.Running)
 	return s
 }
 

@@ -221,11 +221,6 @@ func (d *Dispatcher) beginStaging(ctx context.Context, now time.Time) {
 	}()
 }
 
-// stagingCounts is what the steps are told of the files that are no candidates.
-func (d *Dispatcher) stagingCounts() staging.Counts {
-	return staging.Counts{Staged: d.waiting + d.inBatches, Completed: d.done, Failed: d.failed}
-}
-
 // takeChosen has what a round has chosen wait to be fed, in that order. The ledger says so first.
 func (d *Dispatcher) takeChosen(now time.Time) error {
 	s, c := &d.stager, d.stager.choice

@@ -16,8 +16,8 @@ import (
 	"tigerflow.dev/tigerflow/staging"
 )
 
-// newLead makes a rig that stages.
-func newLead(t *testing.T, steps ...staging.Step) *rig {
+// newStagingRig makes a rig that stages.
+func newStagingRig(t *testing.T, steps ...staging.Step) *rig {
 	t.Helper()
 	r := newRig(t)
 	compiled, err := staging.Compile(steps)
@@ -58,7 +58,7 @@ func (c *script) order() (names []string) {
 }
 
 func TestStagingOrders(t *testing.T) {
-	r := newLead(t, staging.Step{MinSize: 6}, staging.Step{SortBy: staging.SortByName, Reverse: true})
+	r := newStagingRig(t, staging.Step{MinSize: 6}, staging.Step{SortBy: staging.SortByName, Reverse: true})
 	r.input("b.txt", "aa.txt", "c.txt", "bb.txt", "cc.txt")
 	r.begin()
 	s := r.round()
@@ -85,7 +85,7 @@ func TestStagingOrders(t *testing.T) {
 
 // TestStagingKeepsToMaxStaged: there are never more in the pipeline than may be, and room is filled at once.
 func TestStagingKeepsToMaxStaged(t *testing.T) {
-	r := newLead(t, staging.Step{MaxStaged: 3})
+	r := newStagingRig(t, staging.Step{MaxStaged: 3})
 	r.input(numbered(10)...)
 	r.begin()
 	w := r.worker(0, 1)
@@ -112,7 +112,7 @@ func TestStagingKeepsToMaxStaged(t *testing.T) {
 
 // TestStagingIsPaced: with maxBatch rounds follow each other as slowly as TigerFlow's.
 func TestStagingIsPaced(t *testing.T) {
-	r := newLead(t, staging.Step{MaxBatch: 2})
+	r := newStagingRig(t, staging.Step{MaxBatch: 2})
 	r.input(numbered(5)...)
 	r.begin()
 	began := r.now
@@ -134,7 +134,7 @@ func TestStagingIsPaced(t *testing.T) {
 
 // TestStagingWaitsForAge: a file that is too young is taken as soon as it is old enough, and until then there is work to come.
 func TestStagingWaitsForAge(t *testing.T) {
-	r := newLead(t, staging.Step{MinAge: 2 * time.Hour})
+	r := newStagingRig(t, staging.Step{MinAge: 2 * time.Hour})
 	r.input("old.txt", "young.txt", "of-tomorrow.txt")
 	r.age(r.in("old.txt"), 3*time.Hour)
 	r.age(r.in("of-tomorrow.txt"), -24*time.Hour)
@@ -160,7 +160,7 @@ func TestStagingWaitsForAge(t *testing.T) {
 
 // TestStagingStays: what was chosen stays so over restarts, in its order, and is not asked about again.
 func TestStagingStays(t *testing.T) {
-	r := newLead(t, staging.Step{SortBy: staging.SortByName, Reverse: true})
+	r := newStagingRig(t, staging.Step{SortBy: staging.SortByName, Reverse: true})
 	r.input(numbered(6)...)
 	r.begin()
 	r.rounds("staged", func(s *Snapshot) bool { return s.Pending == 6 })
@@ -189,7 +189,7 @@ func TestStagingStays(t *testing.T) {
 
 // TestStagingOfWhatIsGone: a chosen file that is not there is chosen anew when it comes back.
 func TestStagingOfWhatIsGone(t *testing.T) {
-	r := newLead(t, staging.Step{SortBy: staging.SortByName})
+	r := newStagingRig(t, staging.Step{SortBy: staging.SortByName})
 	r.input("a.txt", "b.txt")
 	r.begin()
 	r.rounds("staged", func(s *Snapshot) bool { return s.Pending == 2 })
@@ -209,7 +209,7 @@ func TestStagingOfWhatIsGone(t *testing.T) {
 
 // TestStagingPassesResultsOver: what has a result is no candidate.
 func TestStagingPassesResultsOver(t *testing.T) {
-	r := newLead(t, staging.Step{MinSize: 1000})
+	r := newStagingRig(t, staging.Step{MinSize: 1000})
 	r.input(numbered(3)...)
 	must(t, os.WriteFile(r.out("00001.out"), nil, 0o666))
 	must(t, os.WriteFile(r.out("00002.err"), nil, 0o666))
@@ -241,7 +241,7 @@ func (c slowCaller) Call(ctx context.Context, _ string, candidates []string, _ s
 // TestStagingBesideTheLoop: while a callable runs all else goes on, and one that fails is tried again.
 func TestStagingBesideTheLoop(t *testing.T) {
 	call := slowCaller{make(chan error)}
-	r := newLead(t, staging.Step{Callable: "m:f"})
+	r := newStagingRig(t, staging.Step{Callable: "m:f"})
 	r.chain.Lead.Caller, r.loose = call, true
 	r.input(numbered(2)...)
 	r.begin()
@@ -275,7 +275,7 @@ func (r *rig) eventually(what string, holds func(*Snapshot) bool) {
 
 // TestStagingIsBounded: many candidates that are refused do not keep the dispatcher busy.
 func TestStagingIsBounded(t *testing.T) {
-	r := newLead(t, staging.Step{MinSize: 1000})
+	r := newStagingRig(t, staging.Step{MinSize: 1000})
 	r.input(numbered(10)...)
 	r.begin()
 	r.drained()
@@ -298,7 +298,7 @@ func TestStagingIsBounded(t *testing.T) {
 // TestFollowersTakeWhatIsStaged: the other roots take what the lead has chosen, or found to be done, and nothing else; inputs
 // are deleted when all are done with them.
 func TestFollowersTakeWhatIsStaged(t *testing.T) {
-	lead := newLead(t, staging.Step{FilenameMatch: "^0000[0-4]"})
+	lead := newStagingRig(t, staging.Step{FilenameMatch: "^0000[0-4]"})
 	follower := newRigIn(t, t.TempDir(), func(s *spool.Spec) { s.InputDir, s.OutputExt = lead.s.Spec().InputDir, ".fol" })
 	follower.chain = Chain{StagedBy: lead.s.Path()}
 	lead.chain.DeleteInputs, lead.chain.Siblings = true, []string{follower.s.Path()}
@@ -362,7 +362,7 @@ func randomStaging(t *testing.T, rng *rand.Rand) {
 	steps := [][]staging.Step{
 		{{SortBy: staging.SortByName, Reverse: true}, {MaxStaged: 4}}, {{MinSize: 10}}, {{MaxBatch: 3}}, {{FilenameMatch: `[02468]\.txt$`}},
 	}[rng.IntN(4)]
-	lead := newLead(t, steps...)
+	lead := newStagingRig(t, steps...)
 	follower := newRigIn(t, t.TempDir(), func(s *spool.Spec) { s.InputDir, s.OutputExt = lead.s.Spec().InputDir, ".fol" })
 	follower.chain = Chain{StagedBy: lead.s.Path()}
 	rigs := []*rig{lead, follower}

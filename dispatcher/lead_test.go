@@ -1,0 +1,213 @@
+package dispatcher
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
+)
+
+// newLedPipeline is a lead, another root, and a child of the lead, as tasks lead, other and child.
+func newLedPipeline(t *testing.T, steps ...staging.Step) (lead, other, child *rig) {
+	t.Helper()
+	lead = newRig(t, func(s *spool.Spec) { s.Task = "lead" })
+	other = newRigIn(t, t.TempDir(), func(s *spool.Spec) { s.Task, s.InputDir, s.OutputExt = "other", lead.s.Spec().InputDir, ".oth" })
+	child = newRigIn(t, t.TempDir(), func(s *spool.Spec) {
+		s.Task, s.Parent, s.InputDir, s.InputExt, s.OutputExt = "child", "lead", lead.s.Spec().OutputDir, ".out", ".fin"
+	})
+	lead.chain.Lead = &Lead{Tasks: []Member{
+		{Name: "lead", Dir: lead.s.Path()}, {Name: "other", Dir: other.s.Path()}, {Name: "child", Dir: child.s.Path(), Parent: "lead"},
+	}}
+	child.chain.Parent = lead.s.Path()
+	if len(steps) > 0 {
+		compiled, err := staging.Compile(steps)
+		must(t, err)
+		lead.chain.Lead.Staging, other.chain.StagedBy = compiled, lead.s.Path()
+	}
+	for _, r := range []*rig{lead, other, child} {
+		r.begin()
+	}
+	return lead, other, child
+}
+
+func (r *rig) wantPipeline(staged, inProgress, finished, failed int64) *Snapshot {
+	r.t.Helper()
+	s := r.after(time.Second)
+	if want := (PipelineCounts{staged, inProgress, finished, failed}); s.Pipeline == nil || *s.Pipeline != want {
+		r.t.Fatalf("the pipeline has %+v, want %+v", s.Pipeline, want)
+	}
+	return s
+}
+
+// TestLeadCounts follows three files: one that all tasks are through with, one that two fail on, one that comes late.
+func TestLeadCounts(t *testing.T) {
+	lead, other, child := newLedPipeline(t)
+	lead.input("a.txt", "b.txt")
+	other.d.inputs.stale()
+	lead.wantPipeline(2, 0, 0, 0)
+	w, x, y := lead.worker(0, 1), other.worker(0, 1), child.worker(0, 1)
+	other.after(time.Second)
+	x.done(other.mustClaim(x, "a.txt"), 0.1, "a.txt")
+	other.after(time.Second)
+	x.fail(other.mustClaim(x, "b.txt"), "no", "b.txt")
+	other.after(time.Second)
+	s := lead.wantPipeline(0, 1, 0, 1)
+	if s.Pending != 2 {
+		t.Errorf("%+v", s)
+	}
+	w.work(0.1)
+	if lead.after(time.Second); lead.wantPipeline(0, 1, 0, 1).Drained {
+		t.Error("the lead is drained before the child")
+	}
+	child.after(time.Second)
+	for h := y.claim(); h != nil; h = y.claim() {
+		if h.files[0] == "a.out" {
+			y.done(h, 0.1, h.files...)
+		} else {
+			y.fail(h, "no", h.files...)
+		}
+		child.after(time.Second)
+	}
+	lead.after(time.Second)
+	if s := lead.wantPipeline(0, 0, 1, 1); !s.Drained {
+		t.Errorf("%+v", s)
+	}
+	lead.crash()
+	lead.begin()
+	lead.drained()
+	lead.wantPipeline(0, 0, 1, 1)
+
+	lead.input("late.txt")
+	if lead.wantPipeline(1, 0, 1, 1).Drained {
+		t.Error("drained although a file has come")
+	}
+	w.claim()
+	lead.wantPipeline(0, 1, 1, 1) // it is in hand
+	child.ask(spool.Request{Kind: spool.RequestRetry})
+	child.after(time.Second)
+	y.work(0.1)
+	child.after(time.Second)
+	lead.wantPipeline(0, 1, 1, 1)
+	if s := lead.d.Snapshot(); s.Pipeline.Failed != 1 {
+		t.Errorf("what failed in another task, too: %+v", s.Pipeline)
+	}
+}
+
+// TestLeadFillsRoom: maxStaged counts what is anywhere in the pipeline, and what has failed somewhere no more.
+func TestLeadFillsRoom(t *testing.T) {
+	lead, other, child := newLedPipeline(t, staging.Step{MaxStaged: 2})
+	lead.input(numbered(5)...)
+	w, x, y := lead.worker(0, 1), other.worker(0, 1), child.worker(0, 1)
+	staged := func() int64 {
+		for range 3 {
+			for r, c := range map[*rig]*script{lead: w, other: x} {
+				r.after(time.Second)
+				c.work(0.1)
+			}
+		}
+		return lead.after(time.Second).Staged
+	}
+	if got := staged(); got != 2 {
+		t.Fatalf("%d are staged", got)
+	}
+	for i := int64(0); i < 5; i++ {
+		child.after(time.Second)
+		h := y.claim()
+		if i == 2 {
+			y.fail(h, "no", h.files[0])
+		} else {
+			y.done(h, 0.1, h.files[0])
+		}
+		for _, n := range h.open {
+			y.tell(h, spool.Event{Kind: spool.EventBack}, n)
+		}
+		child.after(time.Second)
+		if got, want := staged(), min(5, 3+i); got != want {
+			t.Fatalf("%d are staged when the child is through with %d, want %d", got, i+1, want)
+		}
+	}
+	lead.drained()
+	lead.wantPipeline(0, 0, 4, 1)
+}
+
+// TestRandomLead has dispatchers die while workers work and fail. The lead's counts always have each file once, it is not drained
+// before all tasks are, and in the end they are exact.
+func TestRandomLead(t *testing.T) {
+	seeds := 20
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomLead(t, rand.New(rand.NewPCG(uint64(seed), 3))) })
+	}
+}
+
+func randomLead(t *testing.T, rng *rand.Rand) {
+	var steps []staging.Step
+	if rng.IntN(2) == 0 {
+		steps = []staging.Step{{MaxStaged: 3}}
+	}
+	lead, other, child := newLedPipeline(t, steps...)
+	rigs := []*rig{lead, other, child}
+	workers, bad := map[*rig]*script{}, map[string]bool{}
+	for _, r := range rigs {
+		workers[r] = r.worker(0, 1)
+	}
+	work := func(r *rig, h *holding) {
+		if rng.IntN(5) == 0 {
+			bad[stemOf(r, h.files[0])] = true
+			workers[r].fail(h, fmt.Sprint("no ", h.files[0]), h.files[0])
+		}
+		if len(h.open) > 0 {
+			workers[r].done(h, 0.01, h.open...)
+		}
+	}
+	made := 0
+	for range 120 {
+		r := rigs[rng.IntN(3)]
+		switch rng.IntN(8) {
+		case 0:
+			made++
+			lead.input(fmt.Sprintf("%04d.txt", made))
+			other.d.inputs.stale()
+		case 1:
+			r.dieIn(rng.IntN(len(r.d.steps())))
+			r.begin()
+		case 2, 3:
+			if h := workers[r].claim(); h != nil {
+				work(r, h)
+			}
+		default:
+			r.after(time.Second)
+		}
+		if p := lead.d.Snapshot().Pipeline; p != nil && p.Staged+p.InProgress+p.Finished+p.Failed > int64(made) {
+			t.Fatalf("%d files were made, counted are %+v", made, p)
+		}
+	}
+	lead.rounds("drained", func(s *Snapshot) bool {
+		through := true
+		for _, r := range rigs[1:] {
+			for h := workers[r].claim(); h != nil; h = workers[r].claim() {
+				work(r, h)
+			}
+			rs := r.after(time.Second)
+			through = through && rs.Pending+rs.Running == 0
+		}
+		if s.Drained && !through {
+			t.Fatalf("drained before all tasks: %+v", s)
+		}
+		for h := workers[lead].claim(); h != nil; h = workers[lead].claim() {
+			work(lead, h)
+		}
+		return s.Drained
+	})
+	lead.wantPipeline(0, 0, int64(made-len(bad)), int64(len(bad)))
+}
+
+func stemOf(r *rig, name spool.Name) string {
+	stem, _ := spool.MatchInput(string(name), r.s.Spec().InputExt)
+	return stem
+}
