@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -113,7 +114,7 @@ func TestLeadFillsRoom(t *testing.T) {
 	if got := staged(); got != 2 {
 		t.Fatalf("%d are staged", got)
 	}
-	for i := int64(0); i < 5; i++ {
+	for i := range int64(5) {
 		child.after(time.Second)
 		h := y.claim()
 		if i == 2 {
@@ -151,23 +152,13 @@ func randomLead(t *testing.T, rng *rand.Rand) {
 		steps = []staging.Step{{MaxStaged: 3}}
 	}
 	lead, other, child := newLedPipeline(t, steps...)
-	rigs := []*rig{lead, other, child}
-	workers, bad := map[*rig]*script{}, map[string]bool{}
-	for _, r := range rigs {
-		workers[r] = r.worker(0, 1)
-	}
-	work := func(r *rig, h *holding) {
-		if rng.IntN(5) == 0 {
-			bad[stemOf(r, h.files[0])] = true
-			workers[r].fail(h, fmt.Sprint("no ", h.files[0]), h.files[0])
-		}
-		if len(h.open) > 0 {
-			workers[r].done(h, 0.01, h.open...)
-		}
+	l := &luck{rng: rng, rigs: []*rig{lead, other, child}, workers: map[*rig]*script{}, bad: map[string]bool{}}
+	for _, r := range l.rigs {
+		l.workers[r] = r.worker(0, 1)
 	}
 	made := 0
 	for range 120 {
-		r := rigs[rng.IntN(3)]
+		r := l.rigs[rng.IntN(3)]
 		switch rng.IntN(8) {
 		case 0:
 			made++
@@ -177,9 +168,7 @@ func randomLead(t *testing.T, rng *rand.Rand) {
 			r.dieIn(rng.IntN(len(r.d.steps())))
 			r.begin()
 		case 2, 3:
-			if h := workers[r].claim(); h != nil {
-				work(r, h)
-			}
+			l.work(r, 1)
 		default:
 			r.after(time.Second)
 		}
@@ -188,26 +177,40 @@ func randomLead(t *testing.T, rng *rand.Rand) {
 		}
 	}
 	lead.rounds("drained", func(s *Snapshot) bool {
-		through := true
-		for _, r := range rigs[1:] {
-			for h := workers[r].claim(); h != nil; h = workers[r].claim() {
-				work(r, h)
+		for _, r := range l.rigs[1:] {
+			l.work(r, math.MaxInt)
+			if rs := r.after(time.Second); s.Drained && rs.Pending+rs.Running > 0 {
+				t.Fatalf("drained before all tasks: %+v", s)
 			}
-			rs := r.after(time.Second)
-			through = through && rs.Pending+rs.Running == 0
 		}
-		if s.Drained && !through {
-			t.Fatalf("drained before all tasks: %+v", s)
-		}
-		for h := workers[lead].claim(); h != nil; h = workers[lead].claim() {
-			work(lead, h)
-		}
+		l.work(lead, math.MaxInt)
 		return s.Drained
 	})
-	lead.wantPipeline(0, 0, int64(made-len(bad)), int64(len(bad)))
+	lead.wantPipeline(0, 0, int64(made-len(l.bad)), int64(len(l.bad)))
 }
 
-func stemOf(r *rig, name spool.Name) string {
-	stem, _ := spool.MatchInput(string(name), r.s.Spec().InputExt)
-	return stem
+// luck is workers some of whose files fail.
+type luck struct {
+	rng     *rand.Rand
+	rigs    []*rig
+	workers map[*rig]*script
+	bad     map[string]bool // stems
+}
+
+// work has the worker of a Task do some of the batches in its queue.
+func (l *luck) work(r *rig, batches int) {
+	w := l.workers[r]
+	for h := w.claim(); h != nil; h = w.claim() {
+		if l.rng.IntN(5) == 0 {
+			stem, _ := spool.MatchInput(string(h.files[0]), r.s.Spec().InputExt)
+			l.bad[stem] = true
+			w.fail(h, fmt.Sprint("no ", h.files[0]), h.files[0])
+		}
+		if len(h.open) > 0 {
+			w.done(h, 0.01, h.open...)
+		}
+		if batches--; batches == 0 {
+			return
+		}
+	}
 }

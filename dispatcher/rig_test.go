@@ -222,15 +222,17 @@ func recount(t testing.TB, x *index) {
 		t.Fatalf("%d batches by id, %d by number", len(x.byID), len(x.batches))
 	}
 	relist(t, x)
+	for f, p := range x.places {
+		if p == placeCandidate && !slices.Contains(x.wished, file(f)) {
+			t.Fatalf("%q is a candidate and in no list", x.name(file(f)))
+		}
+	}
 }
 
 // relist looks for each file in the list that its place wants it in.
 func relist(t testing.TB, x *index) {
 	t.Helper()
-	listed, delayed, wished := map[file]bool{}, map[file]bool{}, map[file]bool{}
-	for _, f := range x.wished {
-		wished[f] = true
-	}
+	listed, delayed := map[file]bool{}, map[file]bool{}
 	for _, f := range slices.Concat(x.ready, x.suspects) {
 		listed[f] = true
 	}
@@ -242,8 +244,6 @@ func relist(t testing.TB, x *index) {
 		switch {
 		case p == placeDelayed && !delayed[f]:
 			t.Fatalf("%q is delayed and in no list", x.name(f))
-		case p == placeCandidate && !wished[f]:
-			t.Fatalf("%q is a candidate and in no list", x.name(f))
 		case p == placeWaiting && !listed[f]:
 			t.Fatalf("%q waits and is in no list", x.name(f))
 		case p >= placeBatch && x.batches[p] == nil:

@@ -147,6 +147,8 @@ func (s *Snapshot) same(o *Snapshot) bool {
 
 // counts is what can be compared at once.
 func (s *Snapshot) counts() any {
-	return [...]any{s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input, s.Pause, s.Ending,
-		s.Candidates, s.HeldBack, s.StagingFault}
+	return [...]any{
+		s.Recovering, s.Staged, s.Pending, s.Running, s.Done, s.Failed, s.Settling, s.Drained, s.Input, s.Pause, s.Ending,
+		s.Candidates, s.HeldBack, s.StagingFault,
+	}
 }

@@ -155,8 +155,8 @@ func (d *Dispatcher) stage(ctx context.Context, now time.Time) error {
 	if s.steps.Counting() && counts != s.counts {
 		s.tell()
 	}
-	wanted := false
-	if s.due, wanted = d.stageAt(); wanted && !now.Before(s.due) {
+	due, wanted := d.stageAt()
+	if s.due = due; wanted && !now.Before(due) {
 		s.counts = counts
 		d.beginStaging(ctx, now)
 	}
