@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
 )
 
 // BenchmarkIdleRound is a round in which nothing has happened, of a Task with four live workers.
@@ -55,4 +56,35 @@ func BenchmarkFeedAndFold(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.N*files)/b.Elapsed().Seconds(), "files/s")
+}
+
+// BenchmarkStagingRound looks at many candidates that are too small: loop-ms is how long the dispatcher's loop is held up by it,
+// round-ms how long the round takes beside it.
+func BenchmarkStagingRound(b *testing.B) {
+	const files = 100_000
+	r := newRig(b)
+	links := &linker{r: r}
+	for i := range files {
+		links.link(r.in(recording(i, ".txt")))
+	}
+	r.age(r.in(""), time.Hour)
+	steps, err := staging.Compile([]staging.Step{{MinSize: 1}})
+	must(b, err)
+	r.chain.Lead = &Lead{Tasks: []Member{{Name: "demo", Dir: r.s.Path()}}, Staging: steps}
+	r.begin()
+	r.rounds("all to be found", func(s *Snapshot) bool { return s.Candidates == files })
+	var loop, round time.Duration
+	for b.Loop() {
+		began := time.Now()
+		r.d.beginStaging(b.Context(), r.now)
+		loop += time.Since(began)
+		c := <-r.d.stager.answers
+		round += c.took
+		r.d.stager.choice = c
+		began = time.Now()
+		must(b, r.d.takeChosen(r.now))
+		loop += time.Since(began)
+	}
+	b.ReportMetric(float64(loop.Microseconds())/1000/float64(b.N), "loop-ms")
+	b.ReportMetric(float64(round.Microseconds())/1000/float64(b.N), "round-ms")
 }

@@ -208,11 +208,11 @@ func (d *Dispatcher) beginStaging(ctx context.Context, now time.Time) {
 			clock = at
 		}
 	}
-	steps, answers := s.steps, s.answers
+	steps, answers, dir := s.steps, s.answers, string(d.spec.InputDir)
 	view := staging.View{Counts: s.counts, Now: clock, Caller: s.caller}
 	go func() { // stop waits for its answer
 		began, c := time.Now(), &choice{}
-		in := &stagingFolder{dir: string(d.spec.InputDir)}
+		in := &stagingFolder{dir: dir, over: ctx.Err}
 		view.Folder, view.Young = in, func(at time.Time) { c.young = soonest(c.young, at.Add(now.Sub(clock))) }
 		slices.Sort(names)
 		c.names, c.err = steps.Choose(ctx, slices.Compact(names), view)
@@ -262,10 +262,14 @@ func (d *Dispatcher) takeChosen(now time.Time) error {
 // stagingFolder is the input folder as the steps see it.
 type stagingFolder struct {
 	dir  string
+	over func() error // why nobody waits for the choice any more; there may be very many files to look at yet
 	gone []spool.Name
 }
 
 func (in *stagingFolder) Stat(name string) (staging.Info, error) {
+	if err := in.over(); err != nil {
+		return staging.Info{}, err
+	}
 	info, err := os.Stat(filepath.Join(in.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		in.gone = append(in.gone, spool.Name(name))
@@ -277,6 +281,9 @@ func (in *stagingFolder) Stat(name string) (staging.Info, error) {
 }
 
 func (in *stagingFolder) IsFile(name string) bool {
+	if in.over() != nil {
+		return false
+	}
 	info, err := os.Stat(filepath.Join(in.dir, name))
 	return err == nil && info.Mode().IsRegular()
 }
