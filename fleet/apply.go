@@ -16,6 +16,9 @@ const learnPoll = 100 * time.Millisecond
 
 // apply starts and drains workers until there are as many as desired.
 func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker, r Report) (Report, error) {
+	if snap.Ending == spool.RequestStop {
+		return r, f.kill(ctx, mine)
+	}
 	fit, surplus := f.sort(need, mine, r.Desired)
 	if len(surplus) > 0 {
 		if err := f.executor.Stop(ctx, surplus, executor.Drain); err != nil {
@@ -41,6 +44,23 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 		return r, nil // never two: the next one starts when the last one's end is certain and recovered from
 	}
 	return f.start(ctx, need, missing, mine, r)
+}
+
+// kill ends all workers at once, also those that drain.
+func (f *Fleet) kill(ctx context.Context, mine map[string]executor.Worker) error {
+	var alive []executor.WorkerID
+	for _, w := range mine {
+		if !w.Phase.Terminal() {
+			alive = append(alive, w.ID)
+		}
+	}
+	if len(alive) == 0 {
+		return nil
+	}
+	if err := f.executor.Stop(ctx, alive, executor.Kill); err != nil {
+		return fmt.Errorf("ending workers: %w", err)
+	}
+	return nil
 }
 
 // sort counts the workers that are to stay and lists those that are to drain.

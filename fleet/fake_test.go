@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -21,6 +20,7 @@ type fake struct {
 	workers  map[executor.WorkerID]executor.Worker
 	started  []executor.Spec // all that ever were, in order
 	drained  []string
+	killed   []string
 	forgot   []string
 	startErr error
 	stopErr  error
@@ -45,14 +45,15 @@ func (e *fake) List(context.Context) ([]executor.Worker, error) {
 }
 
 func (e *fake) Stop(_ context.Context, ids []executor.WorkerID, mode executor.StopMode) error {
-	if mode != executor.Drain {
-		return errors.New("a fleet drains")
-	}
 	if e.stopErr != nil {
 		return e.stopErr
 	}
 	for _, id := range ids {
-		e.drained = append(e.drained, id.String())
+		if mode == executor.Kill {
+			e.killed = append(e.killed, id.String())
+		} else {
+			e.drained = append(e.drained, id.String())
+		}
 		w := e.workers[id]
 		w.Phase = executor.Terminating
 		e.workers[id] = w

@@ -238,3 +238,28 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		t.Errorf("%+v, drained %v, forgot %v", r, f.exec.drained, f.exec.forgot)
 	}
 }
+
+// TestStopKills: who is asked to stop at once does not wait for workers that drain, and starts none.
+func TestStopKills(t *testing.T) {
+	f := newField(t, false)
+	f.snap.Pending = 1
+	f.step()
+	w := f.born(f.id(0, 1))
+	f.snap.Ending, f.need.Suspended = spool.RequestDrain, true
+	f.step()
+	if len(f.exec.killed) > 0 || !slices.Equal(f.exec.drained, []string{f.id(0, 1).String()}) {
+		t.Fatalf("drained %v, killed %v", f.exec.drained, f.exec.killed)
+	}
+	f.snap.Ending = spool.RequestStop
+	f.step()
+	if !slices.Equal(f.exec.killed, []string{f.id(0, 1).String()}) {
+		t.Fatalf("killed %v", f.exec.killed)
+	}
+	f.dies(f.id(0, 1), w, executor.Stopped, "")
+	f.step()
+	f.step()
+	f.wantStarted(f.id(0, 1))
+	if len(f.exec.killed) != 1 {
+		t.Errorf("killed %v", f.exec.killed)
+	}
+}

@@ -61,6 +61,16 @@ func (l *Lock) WriteError(stem string, e ErrorFile) (bool, error) {
 	return true, nil
 }
 
+// ReadError reads the error file of an input, and tells where it lies. Of one that is not there it tells the input's name.
+func (s *Spool) ReadError(stem string) (path string, e ErrorFile, err error) {
+	spec := s.Spec()
+	path = filepath.Join(string(spec.OutputDir), ErrName(stem))
+	if err = readJSON(path, &e); err != nil {
+		e = ErrorFile{File: Name(stem + spec.InputExt)}
+	}
+	return path, e, err
+}
+
 // RemoveError removes the error file of an input that is to be run again, or whose output has come.
 func (l *Lock) RemoveError(stem string) error {
 	err := os.Remove(filepath.Join(string(l.spool.Spec().OutputDir), ErrName(stem)))

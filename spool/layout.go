@@ -25,6 +25,7 @@ const (
 	maxName     = 255 // bytes in one name, NAME_MAX of every file system we know
 
 	requestSuffix = ".json"
+	logSuffix     = ".log"
 )
 
 // Dir gives the spool folder of a Task below its output folder.
@@ -165,5 +166,17 @@ func (s *Spool) requestPath(id string) string {
 // JournalPath is the file a dispatcher watches for news of a worker.
 func (s *Spool) JournalPath(worker string) string { return s.journalPath(worker) }
 
+// LogsDir is the folder of the workers' logs.
+func (s *Spool) LogsDir() string { return s.path("logs") }
+
 // LogPath is the file that takes the prints of user code of a worker.
-func (s *Spool) LogPath(worker string) string { return s.path("logs", worker+".log") }
+func (s *Spool) LogPath(worker string) string { return filepath.Join(s.LogsDir(), worker+logSuffix) }
+
+// OldLogPath is where the content of a log goes when it is full.
+func OldLogPath(log string) string { return log + ".1" }
+
+// LogWorker tells the worker of a file in LogsDir; false if it is no present log of one.
+func LogWorker(name string) (worker string, ok bool) {
+	worker, ok = strings.CutSuffix(name, logSuffix)
+	return worker, ok && ValidWorker(worker)
+}

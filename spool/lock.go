@@ -26,7 +26,13 @@ type Holder struct {
 	Nonce string    `json:"nonce"`
 	Owner Owner     `json:"owner"`
 	Since time.Time `json:"since"` // for people only
+
+	Seen time.Time `json:"-"` // by Dispatching only: its last sign of life, by the file system's clock
 }
+
+// Silent reports whether the last sign of life is older than dispatchers wait for each other. It compares two clocks, so it
+// is for people only: nothing may be taken from a holder for it.
+func (h *Holder) Silent() bool { return time.Since(h.Seen) > LeasePatience }
 
 // HeldError means that another dispatcher works on the spool.
 type HeldError struct {

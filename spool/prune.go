@@ -16,7 +16,7 @@ func Slot(id string) (slot string, restart int) {
 // Prune removes the folder of a worker that has ended, and its log. Its journal is folded, so the history needs it no
 // more. The last worker of a slot must stay: it shows that the earlier ones had their turn.
 func (l *Lock) Prune(id string) error {
-	for _, path := range []string{l.spool.workerDir(id), l.spool.LogPath(id), l.spool.LogPath(id) + ".1"} {
+	for _, path := range []string{l.spool.workerDir(id), l.spool.LogPath(id), OldLogPath(l.spool.LogPath(id))} {
 		if err := removeAll(path); err != nil {
 			return fmt.Errorf("removing what worker %s left: %w", id, err)
 		}

@@ -136,5 +136,10 @@ func (s *Spool) Dispatching() (*Holder, error) {
 	if err != nil || closed || h.Gone() {
 		return nil, err
 	}
+	lease, err := os.Stat(filepath.Join(s.epochDir(top), "lease"))
+	if err != nil {
+		return nil, err
+	}
+	h.Seen = lease.ModTime()
 	return &h, nil
 }

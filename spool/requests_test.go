@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestRequests(t *testing.T) {
@@ -107,7 +108,12 @@ func TestDispatching(t *testing.T) {
 		t.Fatalf("%v, %v", h, err)
 	}
 	l := lock(t, s)
-	if h, err := s.Dispatching(); err != nil || h == nil || h.PID != os.Getpid() {
+	if h, err := s.Dispatching(); err != nil || h == nil || h.PID != os.Getpid() || h.Silent() {
+		t.Fatalf("%v, %v", h, err)
+	}
+	long := time.Now().Add(-2 * LeasePatience)
+	must(t, os.Chtimes(filepath.Join(s.epochDir(1), "lease"), long, long))
+	if h, err := s.Dispatching(); err != nil || h == nil || !h.Silent() {
 		t.Fatalf("%v, %v", h, err)
 	}
 	must(t, l.Close())

@@ -207,6 +207,25 @@ func (s *Spool) Workers() ([]string, error) {
 	return kept, err
 }
 
+// Living lists the workers that have been born and have not ended, as far as can be told from here: a worker of another host
+// that was killed is among them until it is fenced.
+func (s *Spool) Living() ([]string, error) {
+	ids, err := s.Workers()
+	living := ids[:0]
+	for _, id := range ids {
+		if s.IsFenced(id) {
+			continue
+		}
+		if _, err := os.Lstat(s.exitPath(id)); err == nil {
+			continue
+		}
+		if born, err := s.ReadBorn(id); err == nil && !born.Gone() {
+			living = append(living, id)
+		}
+	}
+	return living, err
+}
+
 // JournalTail reads a worker's journal from an offset on.
 func (s *Spool) JournalTail(id string, offset int64) *Tail {
 	return &Tail{path: s.journalPath(id), off: offset}

@@ -57,6 +57,31 @@ func TestBearTakenOrMisnamed(t *testing.T) {
 	}
 }
 
+func TestLiving(t *testing.T) {
+	s := newSpool(t)
+	l := lock(t, s)
+	bear(t, s, "w.0.r1")
+	must(t, bear(t, s, "w.1.r1").Exit(ExitIdle, nil))
+	bear(t, s, "w.2.r1")
+	for _, id := range []string{"w.2.r1", "w.3.r1"} { // one that was born, and one that was not
+		if _, err := l.Fence(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := start(t, "bear", s.Path(), "w.4.r1")
+	killed.line()
+	killed.in.Close()
+	if killed.line() != "born" {
+		t.Fatal("not born")
+	}
+	if err := killed.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if living, err := s.Living(); err != nil || !slices.Equal(living, []string{"w.0.r1"}) {
+		t.Fatalf("%q live, %v", living, err)
+	}
+}
+
 // TestBearByMany starts many goroutines and processes for one slot: one is born, the others touch nothing.
 func TestBearByMany(t *testing.T) {
 	s := newSpool(t)

@@ -216,6 +216,10 @@ func (r *runner) signaled(s os.Signal) bool {
 // judge tells what is new and reports whether the run is over.
 func (r *runner) judge(s flow.State) (over bool, err error) {
 	r.tell(s.Snapshot)
+	if s.Snapshot.Ending != "" && r.signal == 0 {
+		r.signal = syscall.SIGTERM // tigerflow stop is the signal that reaches other hosts
+		r.terminal.log(warning, "Asked to stop, initiating shutdown")
+	}
 	switch {
 	case s.Finished:
 		return true, verdict(s.Snapshot)

@@ -191,6 +191,51 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// Who cannot send a signal, on another host, asks by the spool.
+func TestAskedToStop(t *testing.T) {
+	for _, tt := range []struct {
+		kind spool.RequestKind
+		done int
+	}{{spool.RequestDrain, 1}, {spool.RequestStop, 0}} {
+		t.Run(string(tt.kind), func(t *testing.T) {
+			l := newLone(t, Handler{Command: []string{"sh", "-c", "echo begun; until test -e $0/released; do sleep 0.01; done; cp {input} {output}"}}, "1.txt", "2.txt")
+			l.spec.Handler.Command = append(l.spec.Handler.Command, l.dir)
+			ended := make(chan error, 1)
+			go func() { ended <- Run(l.Context(), l.spec, l.options) }()
+			l.wait("begun")
+			s, err := spool.Open(spool.Dir(l.spec.OutputDir, l.spec.TaskName))
+			l.must(err)
+			_, err = s.Ask(spool.Request{Kind: tt.kind})
+			l.must(err)
+			l.wait("Asked to stop, initiating shutdown")
+			if tt.done == 1 {
+				l.must(os.WriteFile(l.path("released"), nil, 0o666))
+			}
+			if signal, ok := errors.AsType[*SignalError](<-ended); !ok || signal.Code() != 143 {
+				t.Errorf("it ended with %v", signal)
+			}
+			if outputs, err := filepath.Glob(l.path("out", "*.out")); err != nil || len(outputs) != tt.done {
+				t.Errorf("there are %q, %v, and the file in hand is to be finished: %t", outputs, err, tt.done == 1)
+			}
+		})
+	}
+}
+
+// wait waits for a text on the screen.
+func (l *lone) wait(text string) {
+	l.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(l.screen.shown(), text) {
+		select {
+		case <-deadline:
+			l.Fatalf("%q is not shown; so far:\n%s", text, l.screen.shown())
+		case <-tick.C:
+		}
+	}
+}
+
 // A failure costs its file only; the end tells of it.
 func TestFailure(t *testing.T) {
 	l := newLone(t, Handler{Command: []string{"sh", "-c", "echo why >&2; exit 3"}}, "1.txt")

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"tigerflow.dev/tigerflow/spool"
 )
 
 // printLimit is the size at which the log of what user code prints begins anew; one older one is kept.
@@ -50,7 +52,7 @@ func (l *printLog) rotate() {
 		l.size = info.Size()
 		return
 	}
-	if old, err := os.Create(l.f.Name() + ".1"); err == nil {
+	if old, err := os.Create(spool.OldLogPath(l.f.Name())); err == nil {
 		_, _ = io.Copy(old, io.NewSectionReader(l.f, 0, l.limit))
 		_ = old.Close() // a log that is lost to a full disk
 	}

@@ -30,6 +30,9 @@ import (
 // counterPeriod is how often counters in the status are brought up to date.
 const counterPeriod = 2 * time.Second
 
+// planeEmbedded is what spools are told of it.
+const planeEmbedded = "embedded"
+
 // plane is all of TigerFlow in this process: the API server, the controller, and local workers.
 type plane struct {
 	control  *embedded.ControlPlane
@@ -87,7 +90,7 @@ func (p *plane) begin(takeOver bool) error {
 	}
 	local := task.Backend{Executor: p.executor}
 	p.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: "embedded", TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
+		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: planeEmbedded, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {

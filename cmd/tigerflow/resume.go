@@ -36,7 +36,7 @@ func resume(out io.Writer, dir, task string) error {
 		if _, err := s.Ask(spool.Request{Kind: spool.RequestResume}); err != nil {
 			return err
 		}
-		when, err := whenAnswered(s)
+		when, err := whenAnswered(s, spool.RequestResume)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func retry(out io.Writer, dir, task, match string) error {
 		if _, err := s.Ask(request); err != nil {
 			return err
 		}
-		when, err := whenAnswered(s)
+		when, err := whenAnswered(s, spool.RequestRetry)
 		if err != nil {
 			return err
 		}

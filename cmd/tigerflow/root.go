@@ -45,7 +45,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what is being done, on stderr")
-	root.AddCommand(newRun(), newUp(), newTask(), newTasks(), newRetry(), newResume(), newCheck(), newConvert(), newVersion())
+	root.AddCommand(newRun(), newUp(), newTask(), newTasks(), newReport(), newStop(), newLogs(), newRetry(), newResume(), newCheck(), newConvert(), newVersion())
 	root.InitDefaultCompletionCmd() // takes the writer that is set by now
 	group(root)
 	for _, cmd := range root.Commands() {

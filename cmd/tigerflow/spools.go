@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,13 +70,38 @@ func noTask(dir string) error {
 }
 
 // whenAnswered says who answers a request, or that nobody does now.
-func whenAnswered(s *spool.Spool) (string, error) {
+func whenAnswered(s *spool.Spool, kind spool.RequestKind) (string, error) {
 	h, err := s.Dispatching()
 	if err != nil {
 		return "", err
 	}
-	if h == nil {
-		return "nothing works on it now: this is done when it is next started", nil
+	if h != nil {
+		return fmt.Sprintf("%s works on it and does this within seconds, if it lives; else it is done at the next start", h.Process), nil
 	}
-	return fmt.Sprintf("%s works on it and does this within seconds, if it lives; else it is done at the next start", h.Process), nil
+	where := ""
+	if kind == spool.RequestRetry { // control planes look for it while their Tasks are complete
+		where = servedBy(s.Owner())
+	}
+	return "nothing works on it now: this is done " + where + "when it is next started", nil
+}
+
+// servedBy says which control plane may have the object of a spool still; nothing for a run from the command line.
+func servedBy(o spool.Owner) string {
+	switch {
+	case o.Plane == planeEmbedded:
+		return "within seconds if tigerflow up still serves the Task, else "
+	case strings.Contains(o.Plane, "://"):
+		return fmt.Sprintf("within seconds if %s still has the Task (kubectl get task %s -n %s), else ", o.Plane, o.Name, o.Namespace)
+	default:
+		return ""
+	}
+}
+
+// inUse says who works on a spool and whether that one lives.
+func inUse(h *spool.Holder) string {
+	ago := max(0, time.Since(h.Seen)).Round(time.Second)
+	if h.Silent() {
+		return fmt.Sprintf("%s, for %s, has given no sign of life for %s: it is dead, or its host is cut off", h.Process, h.Owner, ago)
+	}
+	return fmt.Sprintf("%s works on it, for %s, since %s; last sign of life %s ago", h.Process, h.Owner, h.Since.Local().Format(time.DateTime), ago)
 }
