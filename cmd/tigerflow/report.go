@@ -82,7 +82,7 @@ func report(ctx context.Context, out io.Writer, dir string, o reportOptions) err
 	if o.watch {
 		return watchReport(ctx, out, s, o)
 	}
-	if err := s.read(); err != nil {
+	if err := s.read(o); err != nil {
 		return err
 	}
 	if o.json {
@@ -99,9 +99,11 @@ func watchReport(ctx context.Context, out io.Writer, s *survey, o reportOptions)
 	file, isFile := out.(*os.File)
 	if screen.drawn = isFile && term.IsTerminal(int(file.Fd())); screen.drawn {
 		screen.size = func() (int, int, error) { return term.GetSize(int(file.Fd())) }
+	} else {
+		o.include = []string{sectionProgress} // a line is no more
 	}
 	for {
-		if err := s.read(); err != nil {
+		if err := s.read(o); err != nil {
 			return err
 		}
 		if err := screen.show(s, o); err != nil {

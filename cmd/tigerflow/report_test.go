@@ -47,7 +47,9 @@ func (b *books) must(err error) {
 	}
 }
 
-func (b *books) path(names ...string) string { return filepath.Join(append([]string{b.dir}, names...)...) }
+func (b *books) path(names ...string) string {
+	return filepath.Join(append([]string{b.dir}, names...)...)
+}
 
 func (b *books) put(names ...string) {
 	b.Helper()
@@ -362,10 +364,10 @@ func TestScreen(t *testing.T) {
 	b := newBooks(t)
 	s, err := newSurvey(b.path("out"))
 	b.must(err)
-	b.must(s.read())
+	o := reportOptions{include: []string{sectionProgress}}
+	b.must(s.read(o))
 	var out bytes.Buffer
 	screen := &screen{out: &out, drawn: true, size: func() (int, int, error) { return 12, 4, nil }}
-	o := reportOptions{include: []string{sectionProgress}}
 	for range 2 {
 		b.must(screen.show(s, o))
 	}

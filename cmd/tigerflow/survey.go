@@ -112,8 +112,8 @@ func newFamily(dir string, spools []*spool.Spool) (*family, error) {
 	return f, err
 }
 
-// read brings the survey up to date.
-func (s *survey) read() error {
+// read brings the survey up to date as far as the sections of a report need it.
+func (s *survey) read(o reportOptions) error {
 	names, err := spool.Tasks(s.dir)
 	if err != nil {
 		return err
@@ -126,20 +126,39 @@ func (s *survey) read() error {
 		*s = *again
 	}
 	for _, f := range s.families {
-		if err := f.read(); err != nil {
+		if err := f.read(o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *family) read() error {
+func (f *family) read(o reportOptions) (err error) {
+	for _, t := range f.tasks {
+		if t.holder, err = t.spool.Dispatching(); err != nil {
+			return err
+		}
+	}
+	if !o.shows(sectionProgress) && !o.shows(sectionMetrics) && !o.shows(sectionErrors) {
+		return nil
+	}
 	if err := f.tracker.Read(nil); err != nil {
 		return err
 	}
+	for _, t := range f.tasks {
+		t.counts = f.tracker.Task(t.name())
+	}
+	if o.shows(sectionProgress) {
+		return f.count()
+	}
+	return nil
+}
+
+// count tells what is in hand and what waits, which no history does.
+func (f *family) count() error {
 	var first int64 // files that roots have in hand
 	for _, t := range f.tasks {
-		if err := t.read(f.tracker); err != nil {
+		if err := t.count(f.tracker); err != nil {
 			return err
 		}
 		if t.depth == 0 {
@@ -166,11 +185,7 @@ func (f *family) read() error {
 	return nil
 }
 
-func (t *surveyed) read(tracker *progress.Tracker) (err error) {
-	t.counts = tracker.Task(t.name())
-	if t.holder, err = t.spool.Dispatching(); err != nil {
-		return err
-	}
+func (t *surveyed) count(tracker *progress.Tracker) error {
 	workers, err := t.spool.Living()
 	if err != nil {
 		return err

@@ -69,6 +69,66 @@ func TestRetryWhileRunning(t *testing.T) {
 	w.good()
 }
 
+// TestFollowAndStop: what works on the files is told of, and ended, from elsewhere.
+func TestFollowAndStop(t *testing.T) {
+	t.Parallel()
+	w := newWork(t)
+	for _, name := range []string{"a.txt", "b.txt"} {
+		w.put(name, "x")
+	}
+	w.task("{handler: {command: [sh, -c, 'echo begun; until test -e $DIR/released; do sleep 0.01; done; cp \"$1\" \"$2\"', x, '{input}', '{output}']}}")
+	first := w.command("run", "t.yaml")
+	w.must(first.Start())
+	w.wait("the first file", func() bool {
+		r := w.run("logs", "out")
+		return r.code == 0 && r.stdout != ""
+	})
+	w.wantRun(w.run("report", "out"), 0, "works on it, for default/t of embedded", "1 waiting, 1 in progress, 0 finished, 0 failed")
+	w.wantRun(w.run("stop", "out", "--timeout", "0s"), 1, "t: process", "is asked to finish the files in hand and stop", "has not stopped within 0s")
+	w.write("released", "")
+	w.wantRun(w.run("stop", "out"), 0)
+	if code := w.waitFor(first); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	w.wantRun(w.run("report", "out"), 0, "out: nothing works on it", "1 waiting, 0 in progress, 1 finished, 0 failed")
+	w.wantRun(w.run("stop", "out"), 0, "out: nothing works on it")
+	w.must(os.Remove(w.path("released")))
+
+	second := w.command("run", "t.yaml")
+	w.must(second.Start())
+	w.wait("the second file", func() bool { return strings.Contains(w.run("report", "out").stdout, "0 waiting, 1 in progress") })
+	w.wantRun(w.run("stop", "out", "--force"), 0, "t: stopped")
+	if code := w.waitFor(second); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	w.write("released", "")
+	w.good()
+	w.wantRun(w.run("report", "out"), 0, "0 waiting, 0 in progress, 2 finished, 0 failed")
+}
+
+// TestStopServed: a Task that is served to kubectl begins nothing more, until it is asked to go on.
+func TestStopServed(t *testing.T) {
+	t.Parallel()
+	w := newWork(t)
+	w.put("a.txt", "x")
+	w.task("{handler: {builtin: echo}}")
+	up := w.command("up", "-f", ".")
+	w.must(up.Start())
+	w.wait("the output", func() bool { return exists(w.path("out", "a.txt")) })
+	w.wantRun(w.run("stop", "out"), 0, "t: no worker is left; process", "begins nothing before tigerflow resume out")
+	w.put("b.txt", "x")
+	w.wait("the new file", func() bool { return strings.Contains(w.run("report", "out").stdout, "1 waiting, 0 in progress, 1 finished") })
+	if exists(w.path("out", "b.txt")) {
+		t.Error("it goes on")
+	}
+	w.wantRun(w.run("resume", "out"), 0)
+	w.wait("the other output", func() bool { return exists(w.path("out", "b.txt")) })
+	w.must(up.Process.Signal(os.Interrupt))
+	if code := w.waitFor(up); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestCheckRepairs(t *testing.T) {
 	t.Parallel()
 	w := newWork(t)
@@ -103,7 +163,7 @@ func TestWrongDirectories(t *testing.T) {
 	w.good()
 	w.must(os.MkdirAll(w.path("newer", ".tigerflow", "tasks", "t"), 0o777))
 	w.write("newer/.tigerflow/tasks/t/spool.json", `{"format": 99}`)
-	for _, verb := range []string{"retry", "resume", "check"} {
+	for _, verb := range []string{"retry", "resume", "check", "report", "stop", "logs"} {
 		for _, c := range []struct {
 			args  []string
 			words string
