@@ -3,6 +3,7 @@ package progress
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -174,11 +175,10 @@ func TestTaskAndFile(t *testing.T) {
 	if got := slices.Collect(tracker.Failed("b")); !slices.Equal(got, []string{"sub/x", "z"}) {
 		t.Errorf("b has failed on %q", got)
 	}
-	if f := tracker.File("sub/x"); !slices.Equal(f.Done, []string{"a"}) || !slices.Equal(f.Failed, []string{"b"}) || f.Finished || f.Settled {
-		t.Errorf("sub/x: %+v", f)
-	}
-	if f := tracker.File("x"); f.Done != nil || f.Failed != nil || f.Finished || f.Settled {
-		t.Errorf("a file nobody has heard of: %+v", f)
+	for stem, want := range map[string]File{"sub/x": {Done: []string{"a"}, Failed: []string{"b"}}, "x": {}} {
+		if f := tracker.File(stem); !reflect.DeepEqual(f, want) {
+			t.Errorf("%s: %+v, want %+v", stem, f, want)
+		}
 	}
 	if got := tracker.Paths(); len(got) != 4 || !strings.HasSuffix(got[0], "a/dispatch/000001/ledger.jsonl") || !strings.HasSuffix(got[3], "b/dispatch") {
 		t.Errorf("watched are %q", got)

@@ -101,14 +101,13 @@ func (m *model) task(name string) (c TaskCounts, unsettled int64) {
 	for _, words := range m.word {
 		_, _, _, settled := m.judge(words)
 		through := true
-		switch {
-		case words[name] == "done":
+		switch words[name] {
+		case "done":
 			c.Done++
-		case words[name] == "failed":
+		case "failed":
 			c.Failed++
 		default:
-			through = false
-			if words[m.parent(name)] == "done" {
+			if through = false; words[m.parent(name)] == "done" {
 				c.Ready++
 			}
 		}
@@ -125,24 +124,7 @@ func compare(t *testing.T, tracker *Tracker, m *model) {
 		t.Fatalf("%+v, want %+v", got, want)
 	}
 	for _, task := range m.tasks {
-		want, unsettled := m.task(task.Name)
-		got := tracker.Task(task.Name)
-		if got.Done != want.Done || got.Failed != want.Failed || got.Ready != want.Ready {
-			t.Fatalf("task %s: %+v, want %+v", task.Name, got, want)
-		}
-		if n := tracker.Unsettled(task.Name); n != unsettled {
-			t.Fatalf("task %s: %d are not settled, want %d", task.Name, n, unsettled)
-		}
-		n := int64(0)
-		for stem := range tracker.Failed(task.Name) {
-			if m.word[stem][task.Name] != "failed" {
-				t.Fatalf("%q has not failed at %s", stem, task.Name)
-			}
-			n++
-		}
-		if n != want.Failed {
-			t.Fatalf("task %s: %d failed files are listed, want %d", task.Name, n, want.Failed)
-		}
+		compareTask(t, tracker, m, task.Name)
 	}
 	for stem, words := range m.word {
 		begun, finished, _, settled := m.judge(words)
@@ -152,6 +134,28 @@ func compare(t *testing.T, tracker *Tracker, m *model) {
 	}
 	if n := len(tracker.states.numbers); n > len(m.word)+1 {
 		t.Fatalf("%d states are kept for %d files", n, len(m.word))
+	}
+}
+
+func compareTask(t *testing.T, tracker *Tracker, m *model, task string) {
+	t.Helper()
+	want, unsettled := m.task(task)
+	got := tracker.Task(task)
+	if got.Done != want.Done || got.Failed != want.Failed || got.Ready != want.Ready {
+		t.Fatalf("task %s: %+v, want %+v", task, got, want)
+	}
+	if n := tracker.Unsettled(task); n != unsettled {
+		t.Fatalf("task %s: %d are not settled, want %d", task, n, unsettled)
+	}
+	n := int64(0)
+	for stem := range tracker.Failed(task) {
+		if m.word[stem][task] != "failed" {
+			t.Fatalf("%q has not failed at %s", stem, task)
+		}
+		n++
+	}
+	if n != want.Failed {
+		t.Fatalf("task %s: %d failed files are listed, want %d", task, n, want.Failed)
 	}
 }
 

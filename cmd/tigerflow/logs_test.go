@@ -44,12 +44,19 @@ func TestLogs(t *testing.T) {
 	b.rotate("scan", "k.0.r1")
 	b.prints("scan", "k.0.r1", "one\ntwo")
 	b.want(b.tigerflow(0, "logs", b.path("out")), "old\none\ntwo\n")
-	b.prints("count", "k.0.r1", "three\n\nfour\n")
+	b.prints("count", "k.0.r1", "three\n-\nfour\n")
 	b.prints("count", "k.1.r2", "five\n")
 	b.written("count", "k.0.r1", time.Hour)
 	b.written("count", "k.1.r2", 2*time.Hour)
 	b.put("out/.tigerflow/tasks/count/logs/odd")
-	b.want(b.tigerflow(0, "logs", b.path("out")), "count/1.r2: five\n"+"count/0.r1: three\ncount/0.r1: \ncount/0.r1: four\n"+"scan/0.r1: old\nscan/0.r1: one\nscan/0.r1: two\n")
+	b.want(b.tigerflow(0, "logs", b.path("out")), `count/1.r2: five
+count/0.r1: three
+count/0.r1: -
+count/0.r1: four
+scan/0.r1: old
+scan/0.r1: one
+scan/0.r1: two
+`)
 	b.want(b.tigerflow(0, "logs", b.path("out"), "--task", "count", "--worker", "1.r2"), "five\n")
 	b.want(b.tigerflow(0, "logs", b.path("out"), "--worker", "k.1.r2"), "five\n")
 	b.want(b.tigerflow(exitUsage, "logs", b.path("out"), "--worker", "7.r7"), "error: --worker 7.r7: there are logs of count/1.r2, count/0.r1, scan/0.r1\n")
