@@ -6,46 +6,64 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/pipeline"
 	"tigerflow.dev/tigerflow/spool"
 )
 
 // linePeriod is how often progress is told where it cannot be drawn.
 const linePeriod = 5 * time.Second
 
-// follower shows the progress of the Tasks of a run and knows when they are through.
+// follower shows the progress of the objects of a run and knows when they are through.
 type follower struct {
-	plane *plane
-	out   io.Writer
-	tasks []*followed
-	begun time.Time
-	drawn bool                     // there is a terminal
-	bar   *progressbar.ProgressBar // nil until something is drawn
-	told  time.Time
+	plane     *plane
+	out       io.Writer
+	tasks     []*followed // those of Pipelines, too
+	pipelines []*followedPipeline
+	begun     time.Time
+	drawn     bool                     // there is a terminal
+	bar       *progressbar.ProgressBar // nil until something is drawn
+	told      time.Time
+	ready     bool // all are under way, which was told
 }
 
 // followed is one Task of a run.
 type followed struct {
-	key    types.NamespacedName
-	last   dispatcher.Snapshot
-	before int64 // files that were done or had failed before this run
+	key      types.NamespacedName
+	name     string            // as the user knows it
+	pipeline *followedPipeline // nil if the Task is one by itself
+	last     dispatcher.Snapshot
+	before   int64 // files that were done or had failed before this run
+	seen     bool
+	done     bool
+	err      error
+	took     time.Duration
+	notice   string
+	object   v1alpha1.Task
+}
+
+// followedPipeline is one Pipeline of a run.
+type followedPipeline struct {
+	tasks  []*followed // the lead first
+	object v1alpha1.Pipeline
+	before dispatcher.PipelineCounts
 	seen   bool
 	done   bool
 	err    error
 	took   time.Duration
-	notice string
-	object v1alpha1.Task
 }
 
 func newFollower(p *plane, out io.Writer) *follower {
@@ -54,6 +72,32 @@ func newFollower(p *plane, out io.Writer) *follower {
 		f.drawn = term.IsTerminal(int(file.Fd()))
 	}
 	return f
+}
+
+// add follows an object that the API server has taken.
+func (f *follower) add(u *unstructured.Unstructured) error {
+	key := client.ObjectKeyFromObject(u)
+	if u.GetKind() == kindTask {
+		f.tasks = append(f.tasks, &followed{key: key, name: key.Name})
+		return nil
+	}
+	p := &followedPipeline{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.object); err != nil {
+		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+	}
+	g, err := pipeline.New(&p.object.Spec)
+	if err != nil {
+		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+	}
+	for _, node := range g.Nodes() {
+		name := node.Task.Name
+		p.tasks = append(p.tasks, &followed{
+			key: types.NamespacedName{Namespace: key.Namespace, Name: pipeline.TaskName(key.Name, name)}, name: name, pipeline: p,
+		})
+	}
+	f.tasks = append(f.tasks, p.tasks...)
+	f.pipelines = append(f.pipelines, p)
+	return nil
 }
 
 // draw brings the bar up to date. There is none before it is known how many files there are.
@@ -72,50 +116,77 @@ func (f *follower) draw(settled, total int64, state string) {
 	_ = f.bar.Set64(settled) // it cannot be above what was just made the most
 }
 
-func (f *follower) add(key types.NamespacedName) { f.tasks = append(f.tasks, &followed{key: key}) }
-
-// follow returns when every Task is through, or cannot go on.
+// follow returns when every object is through, or cannot go on. It looks less often while nothing changes.
 func (f *follower) follow(ctx context.Context) error {
-	tick := time.NewTicker(followPeriod)
-	defer tick.Stop()
+	period := followPeriod
+	timer := time.NewTimer(period)
+	defer timer.Stop()
 	over := f.plane.done()
-	for {
+	for before := f.counts(); ; before = f.counts() {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-over:
 			return errors.New("the control plane ended by itself")
-		case <-tick.C:
+		case <-timer.C:
 		}
 		through, err := f.look(ctx)
+		if !f.ready && f.underWay() {
+			f.ready = true
+			tellReady()
+		}
 		if err != nil || through {
 			return err
 		}
 		f.show()
+		if period = min(2*period, followRest); f.counts() != before {
+			period = followPeriod
+		}
+		timer.Reset(period)
 	}
 }
 
-// look brings all Tasks up to date and reports whether they are through.
+// underWay reports whether the dispatchers of all Tasks run.
+func (f *follower) underWay() bool {
+	return !slices.ContainsFunc(f.tasks, func(t *followed) bool { return !t.seen })
+}
+
+// look brings all objects up to date and reports whether they are through.
 func (f *follower) look(ctx context.Context) (bool, error) {
-	var errs []error
-	through := true
 	for _, t := range f.tasks {
 		if !t.done {
 			if err := f.lookAt(ctx, t); err != nil {
 				return false, err
 			}
 		}
-		through = through && t.done
-		errs = append(errs, t.err)
 	}
-	if !through {
-		for _, t := range f.tasks {
-			f.notice(t)
+	for _, p := range f.pipelines {
+		if !p.done {
+			if err := f.lookAtPipeline(ctx, p); err != nil {
+				return false, err
+			}
 		}
-		return false, nil
 	}
-	f.show()
-	return true, errors.Join(errs...)
+	var errs []error
+	through := true
+	for _, t := range f.tasks {
+		if t.pipeline == nil {
+			through = through && t.done
+			errs = append(errs, t.err)
+		}
+	}
+	for _, p := range f.pipelines {
+		through = through && p.done
+		errs = append(errs, p.err)
+	}
+	if through {
+		f.show()
+		return true, errors.Join(errs...)
+	}
+	for _, t := range f.tasks {
+		f.notice(t)
+	}
+	return false, nil
 }
 
 func (f *follower) lookAt(ctx context.Context, t *followed) error {
@@ -125,18 +196,46 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 		}
 		t.last = *s
 	}
-	if err := f.plane.client.Get(ctx, t.key, &t.object); err != nil {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the run is being ended: following it has not failed
-		}
-		return fmt.Errorf("following %s: %w", t.key.Name, err)
+	if err := f.get(ctx, t.key, &t.object); err != nil {
+		return err
 	}
-	t.done, t.err = verdict(&t.object)
-	if t.last.Ending != "" && !t.done {
-		t.done, t.err = true, fmt.Errorf("%s: somebody has asked it to stop: run it again to go on", t.key.Name)
+	if t.pipeline != nil {
+		return nil
 	}
 	t.took = time.Since(f.begun)
+	t.done, t.err = verdict(&t.object)
+	if t.last.Ending != "" && !t.done {
+		t.done, t.err = true, stoppedBy(t.key.Name)
+	}
 	return nil
+}
+
+func (f *follower) lookAtPipeline(ctx context.Context, p *followedPipeline) error {
+	if counts := p.tasks[0].last.Pipeline; counts != nil && !p.seen {
+		p.seen, p.before = true, *counts
+	}
+	if err := f.get(ctx, client.ObjectKeyFromObject(&p.object), &p.object); err != nil {
+		return err
+	}
+	p.took = time.Since(f.begun)
+	p.done, p.err = verdictOfPipeline(&p.object, p.tasks)
+	if !p.done && !slices.ContainsFunc(p.tasks, func(t *followed) bool { return t.last.Ending == "" }) {
+		p.done, p.err = true, stoppedBy(p.object.Name)
+	}
+	return nil
+}
+
+func stoppedBy(name string) error {
+	return fmt.Errorf("%s: somebody has asked it to stop: run it again to go on", name)
+}
+
+// get reads an object as the controllers see it. A Task that its Pipeline is yet to make stays as it was.
+func (f *follower) get(ctx context.Context, key types.NamespacedName, into client.Object) error {
+	err := f.plane.cached.Get(ctx, key, into)
+	if err == nil || apierrors.IsNotFound(err) || ctx.Err() != nil { // the run is being ended: following it has not failed
+		return nil
+	}
+	return fmt.Errorf("following %s: %w", key.Name, err)
 }
 
 // notice tells once of a condition that a person can do something about.
@@ -151,32 +250,48 @@ func (f *follower) notice(t *followed) {
 	}
 	if notice != t.notice && notice != "" {
 		f.clear()
-		fmt.Fprintf(f.out, "%s: %s\n", t.key.Name, notice)
+		fmt.Fprintf(f.out, "%s: %s\n", t.name, notice)
 	}
 	t.notice = notice
 }
 
+// counts is the files that are settled, those that there are, those that failed, and the workers.
+func (f *follower) counts() (n struct{ settled, total, failed, workers int64 }) {
+	for _, t := range f.tasks {
+		n.workers += int64(len(t.last.Workers))
+		if t.pipeline != nil {
+			continue
+		}
+		n.total += t.last.Staged + t.last.Settling
+		n.settled += t.last.Done + t.last.Failed
+		n.failed += t.last.Failed
+	}
+	for _, p := range f.pipelines {
+		lead := &p.tasks[0].last
+		n.total += lead.Settling
+		if c := lead.Pipeline; c != nil {
+			n.total += c.Staged + c.InProgress + c.Finished + c.Failed
+			n.settled += c.Finished + c.Failed
+			n.failed += c.Failed
+		}
+	}
+	return n
+}
+
 // show draws the bar, or writes a line now and then.
 func (f *follower) show() {
-	var total, settled, failed int64
-	workers := 0
-	for _, t := range f.tasks {
-		total += t.last.Staged + t.last.Settling
-		settled += t.last.Done + t.last.Failed
-		failed += t.last.Failed
-		workers += len(t.last.Workers)
-	}
-	state := plural(int64(workers), "worker", "workers")
-	if failed > 0 {
-		state += fmt.Sprintf(", %d failed", failed)
+	n := f.counts()
+	state := plural(n.workers, "worker", "workers")
+	if n.failed > 0 {
+		state += fmt.Sprintf(", %d failed", n.failed)
 	}
 	if f.drawn {
-		f.draw(settled, total, state)
+		f.draw(n.settled, n.total, state)
 		return
 	}
 	if time.Since(f.told) >= linePeriod {
 		f.told = time.Now()
-		fmt.Fprintf(f.out, "%d of %d files, %s\n", settled, total, state)
+		fmt.Fprintf(f.out, "%d of %d files, %s\n", n.settled, n.total, state)
 	}
 }
 
@@ -199,52 +314,6 @@ func (f *follower) stop() {
 		_ = f.bar.Exit()
 		fmt.Fprintln(f.out)
 	}
-}
-
-// summarize prints what became of the files: the table of kubectl, and a line or more for each Task.
-func (f *follower) summarize(ctx context.Context, out io.Writer) error {
-	if err := printTasks(ctx, f.plane.control.RESTConfig(), out); err != nil {
-		return err
-	}
-	for _, t := range f.tasks {
-		f.summarizeTask(out, t)
-	}
-	return nil
-}
-
-// fresh is how many files this run brought to an end.
-func (f *follower) fresh() int64 {
-	var n int64
-	for _, t := range f.tasks {
-		n += t.fresh()
-	}
-	return n
-}
-
-func (t *followed) fresh() int64 { return max(0, t.last.Done+t.last.Failed-t.before) }
-
-func (f *follower) summarizeTask(out io.Writer, t *followed) {
-	n, fresh := t.last, t.fresh()
-	fmt.Fprintf(out, "%s: %s in %.1fs (%.0f a second), results in %s\n", t.key.Name, plural(fresh, "file", "files"),
-		t.took.Seconds(), float64(fresh)/t.took.Seconds(), t.output())
-	for _, failure := range n.Recent {
-		text, _, _ := strings.Cut(failure.Message, "\n")
-		fmt.Fprintf(out, "  failed: %q: %s: %s\n", string(failure.File), failure.Type, text)
-	}
-	if more := int(n.Failed) - len(n.Recent); more > 0 {
-		fmt.Fprintf(out, "  %d more failed: their .err files say why\n", more)
-	}
-	if left := n.Pending + n.Running + n.Settling; left > 0 {
-		fmt.Fprintf(out, "  %s left: run it again to go on\n", plural(left, "file is", "files are"))
-	}
-}
-
-func (t *followed) output() string {
-	s := &t.object.Spec
-	if filepath.IsAbs(s.Output.Directory) {
-		return s.Output.Directory
-	}
-	return filepath.Join(s.Workspace.Path, s.Output.Directory)
 }
 
 // drains reports whether all Tasks were asked to finish what they have in hand.

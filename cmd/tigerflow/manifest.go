@@ -23,6 +23,40 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 )
 
+// The kinds that can be run.
+const (
+	kindTask     = "Task"
+	kindPipeline = "Pipeline"
+)
+
+// taskSpecs gives what a Task, or each task of a Pipeline, says of how it runs, by the path of that.
+func taskSpecs(u *unstructured.Unstructured) map[string]map[string]any {
+	specs := map[string]map[string]any{}
+	if u.GetKind() == kindTask {
+		specs["spec"], _, _ = unstructured.NestedMap(u.Object, "spec")
+		return specs
+	}
+	tasks, _, _ := unstructured.NestedSlice(u.Object, "spec", "tasks")
+	for i, task := range tasks {
+		specs[fmt.Sprintf("spec.tasks[%d]", i)], _ = task.(map[string]any)
+	}
+	return specs
+}
+
+// toUnstructured makes what the command line works on of an object.
+func toUnstructured(p *v1alpha1.Pipeline) (*unstructured.Unstructured, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	u := &unstructured.Unstructured{}
+	if err := json.Unmarshal(text, &u.Object); err != nil {
+		return nil, err
+	}
+	unstructured.RemoveNestedField(u.Object, "status")
+	return u, nil
+}
+
 // readManifest reads the objects of a YAML file. A relative workspace is one relative to the file.
 func readManifest(path string) ([]*unstructured.Unstructured, error) {
 	data, err := os.ReadFile(path)
@@ -51,7 +85,7 @@ func readManifest(path string) ([]*unstructured.Unstructured, error) {
 		}
 	}
 	if len(objects) == 0 {
-		return nil, usageError{fmt.Errorf("%s: no Task in it", path)}
+		return nil, usageError{fmt.Errorf("%s: no Task or Pipeline in it", path)}
 	}
 	return objects, nil
 }
@@ -84,8 +118,8 @@ func yamlFault(text string, doc []byte) string {
 
 // complete fills in what only the command line leaves out.
 func complete(u *unstructured.Unstructured, path string) error {
-	if u.GetAPIVersion() != v1alpha1.GroupVersion.String() || u.GetKind() != "Task" {
-		return fmt.Errorf("apiVersion %q, kind %q: only kind Task of apiVersion %s can be run", u.GetAPIVersion(), u.GetKind(), v1alpha1.GroupVersion)
+	if u.GetAPIVersion() != v1alpha1.GroupVersion.String() || u.GetKind() != kindTask && u.GetKind() != kindPipeline {
+		return fmt.Errorf("apiVersion %q, kind %q: only kinds Task and Pipeline of apiVersion %s can be run", u.GetAPIVersion(), u.GetKind(), v1alpha1.GroupVersion)
 	}
 	if u.GetName() == "" {
 		return errors.New("metadata.name is missing")
@@ -115,9 +149,9 @@ func create(ctx context.Context, c client.Client, u *unstructured.Unstructured, 
 	err = c.Create(ctx, u, client.FieldOwner("tigerflow-cli"), client.FieldValidation(metav1.FieldValidationStrict))
 	switch {
 	case apierrors.IsAlreadyExists(err):
-		return usageError{fmt.Errorf("%s: a second Task %s: give each its own metadata.name", path, u.GetName())}
+		return usageError{fmt.Errorf("%s: a second %s %s: give each its own metadata.name", path, u.GetKind(), u.GetName())}
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return usageError{fmt.Errorf("%s: Task %s: %s", path, u.GetName(), refusal(err))}
+		return usageError{fmt.Errorf("%s: %s %s: %s", path, u.GetKind(), u.GetName(), refusal(err))}
 	}
 	return err
 }

@@ -64,7 +64,7 @@ func FuzzReadManifest(f *testing.F) {
 			if u.GetKind() != "Task" || u.GetName() == "" {
 				t.Errorf("accepted %v", u.Object)
 			}
-			_ = forRun(u, runOptions{})
+			_ = forRun(u, idleTime{})
 			drainGrace([]*unstructured.Unstructured{u})
 		}
 	})

@@ -39,6 +39,7 @@ type plane struct {
 	executor *process.Executor
 	tasks    *task.Reconciler
 	client   client.Client // not cached
+	cached   client.Reader // as the controllers see it; nil before begin
 	log      logr.Logger
 
 	cancel context.CancelFunc // of the manager; nil before it was begun
@@ -88,6 +89,7 @@ func (p *plane) begin(takeOver bool) error {
 	if err != nil {
 		return fmt.Errorf("making the controller: %w", err)
 	}
+	p.cached = mgr.GetClient()
 	local := task.Backend{Executor: p.executor}
 	p.tasks = &task.Reconciler{
 		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: planeEmbedded, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,

@@ -5,69 +5,159 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/pipeline/config"
 )
 
-const followPeriod = 100 * time.Millisecond
+const (
+	followPeriod = 100 * time.Millisecond
+	followRest   = time.Second // while nothing changes
+)
 
 type runOptions struct {
-	file     string
-	idle     time.Duration
-	idleSet  bool
-	takeOver bool
+	args        []string // FILE, or CONFIG INPUT_DIR OUTPUT_DIR
+	idle        idleTime
+	deleteInput bool
+	background  bool
+	dryRun      bool
+	takeOver    bool
 }
 
 func newRun() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run FILE",
-		Short: "Run the Tasks of a YAML file on this machine until all files are done",
-		Long: `Run the Tasks of a YAML file on this machine until all files are done.
+		Use:   "run {FILE | CONFIG INPUT_DIR OUTPUT_DIR}",
+		Short: "Run Tasks, a Pipeline, or a TigerFlow config.yaml on this machine",
+		Long: `Run the Tasks and Pipelines of a YAML file on this machine until all files are done, or a TigerFlow config.yaml until it had
+nothing to do for ten minutes.
 
-What is done stays done: running the same file again goes on where the last run ended, however it ended. The exit code is
-0 if every file has its output, 1 if some failed, and 2 for a mistake in FILE or on the command line.`,
-		Example: "  tigerflow run task.yaml",
-		Args:    oneFile,
+What is done stays done: running the same again goes on where the last run ended, however it ended. The exit code is 0 if
+every file has its output, 1 if some failed, and 2 for a mistake in the file or on the command line.`,
+		Example: "  tigerflow run pipeline.yaml\n  tigerflow run config.yaml path/to/data path/to/results --idle-timeout 30",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 && len(args) != 3 {
+				return fmt.Errorf("%s takes FILE, or CONFIG INPUT_DIR OUTPUT_DIR, and got %s", cmd.CommandPath(), plural(int64(len(args)), "argument", "arguments"))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.file, o.idleSet = args[0], cmd.Flags().Changed("idle-timeout")
+			o.args = args
 			return runFile(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
 		},
 	}
-	cmd.Flags().DurationVar(&o.idle, "idle-timeout", 0, "end when there was nothing to do for so long (default: completeAfterIdle of the Task, else at once)")
-	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "do not wait for the lease of a dispatcher that has died on another host")
+	flags := cmd.Flags()
+	flags.Var(&o.idle, "idle-timeout", "end when there was nothing to do for so long, in minutes or as a duration such as 30s (default: completeAfterIdle of the file, else at once; 10m for CONFIG)")
+	flags.BoolVar(&o.deleteInput, "delete-input", false, "delete inputs that every task which reads them is done with; only with CONFIG")
+	flags.BoolVarP(&o.background, "background", "b", false, "go on in the background, detached from the terminal")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be run, and run nothing")
+	flags.BoolVar(&o.takeOver, "take-over", false, "do not wait for the lease of a dispatcher that has died on another host")
 	return cmd
 }
 
-func oneFile(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("%s takes one YAML file, and got %s", cmd.CommandPath(), plural(int64(len(args)), "argument", "arguments"))
+// idleTime is a duration that may be given as a number of minutes, as TigerFlow takes it.
+type idleTime struct {
+	time.Duration
+	set bool
+}
+
+// Set reads the value of the flag.
+func (i *idleTime) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if minutes, notNumber := strconv.ParseUint(text, 10, 16); notNumber == nil {
+		d, err = time.Duration(minutes)*time.Minute, nil
 	}
+	if err != nil || d < 0 {
+		return errors.New("give a number of minutes, or a duration such as 30s")
+	}
+	i.Duration, i.set = d, true
 	return nil
 }
 
-// runFile runs the Tasks of a file from the start of the control plane to its end.
-func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err error) {
-	if o.idle < 0 {
-		return usageError{errors.New("--idle-timeout: give 0s or more")}
-	}
-	objects, err := readManifest(o.file)
-	if err != nil {
+// Type is what the help calls the value.
+func (i *idleTime) Type() string { return "minutes" }
+
+func (i *idleTime) String() string { return "" } // the help says what is the default
+
+// runFile runs what a file asks for, from the start of the control plane to its end.
+func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) error {
+	objects, err := readRun(stderr, o)
+	switch {
+	case err != nil:
 		return err
+	case o.dryRun:
+		return dryRun(ctx, stdout, objects)
+	case o.background:
+		return runInBackground(ctx, stdout, stderr, objects)
+	}
+	return runObjects(ctx, stdout, stderr, objects, o)
+}
+
+// readRun is the objects that the arguments ask for.
+func readRun(stderr io.Writer, o runOptions) ([]*unstructured.Unstructured, error) {
+	file := o.args[0]
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	var objects []*unstructured.Unstructured
+	switch is := config.Is(data); {
+	case is && len(o.args) == 1:
+		return nil, usageError{fmt.Errorf("%s is a TigerFlow configuration: give its folders as well, tigerflow run %s INPUT_DIR OUTPUT_DIR", file, file)}
+	case is:
+		objects, err = readConfig(stderr, data, o)
+	case len(o.args) == 3:
+		return nil, usageError{fmt.Errorf("%s is no TigerFlow configuration (tasks: at its top): leave out INPUT_DIR and OUTPUT_DIR, which its objects name themselves", file)}
+	case o.deleteInput:
+		return nil, usageError{errors.New("--delete-input: a Pipeline has inputPolicy: Delete for that, a Task by itself keeps its inputs")}
+	default:
+		objects, err = readManifest(file)
+	}
+	if err != nil {
+		return nil, err
 	}
 	for _, u := range objects {
-		if err := forRun(u, o); err != nil {
-			return usageError{fmt.Errorf("%s: %w", o.file, err)}
+		if err := forRun(u, o.idle); err != nil {
+			return nil, usageError{fmt.Errorf("%s: %w", file, err)}
 		}
 	}
+	return objects, nil
+}
+
+// readConfig makes a Pipeline of a TigerFlow configuration.
+func readConfig(stderr io.Writer, data []byte, o runOptions) ([]*unstructured.Unstructured, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	idle := config.DefaultIdle
+	if o.idle.set {
+		idle = o.idle.Duration
+	}
+	p, warnings, err := config.Read(data, config.Options{
+		File: o.args[0], InputDir: o.args[1], OutputDir: o.args[2], WorkDir: wd, Idle: idle, DeleteInput: o.deleteInput, Exists: isFile,
+	})
+	for _, warning := range warnings {
+		fmt.Fprintln(stderr, "warning:", warning)
+	}
+	if err != nil {
+		return nil, usageError{err}
+	}
+	u, err := toUnstructured(p)
+	if err != nil {
+		return nil, err
+	}
+	return []*unstructured.Unstructured{u}, complete(u, o.args[0])
+}
+
+// runObjects has a control plane run the objects until they are through.
+func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstructured.Unstructured, o runOptions) (err error) {
 	p, err := startPlane(ctx)
 	if err != nil {
 		return err
@@ -76,10 +166,12 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 	defer func() { err = errors.Join(err, p.stop(grace)) }()
 	f := newFollower(p, stderr)
 	for _, u := range objects {
-		if err := create(ctx, p.client, u, o.file); err != nil {
+		if err := create(ctx, p.client, u, o.args[0]); err != nil {
 			return err
 		}
-		f.add(client.ObjectKeyFromObject(u))
+		if err := f.add(u); err != nil {
+			return err
+		}
 	}
 	if err := p.begin(o.takeOver); err != nil {
 		return err
@@ -103,52 +195,32 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) (err e
 }
 
 // forRun makes the object one that ends.
-func forRun(u *unstructured.Unstructured, o runOptions) error {
-	kind, _, _ := unstructured.NestedString(u.Object, "spec", "type") // the server says what is wrong with it
-	if kind == string(v1alpha1.TaskSlurm) {
-		return errors.New("spec.type Slurm: this tigerflow runs Tasks of type Local and LocalAsync")
+func forRun(u *unstructured.Unstructured, idle idleTime) error {
+	for path, spec := range taskSpecs(u) {
+		if kind, _, _ := unstructured.NestedString(spec, "type"); kind == string(v1alpha1.TaskSlurm) { // the server says what else is wrong
+			return fmt.Errorf("%s.type Slurm: this tigerflow runs Tasks of type Local and LocalAsync", path)
+		}
 	}
 	_, given, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "completeAfterIdle")
-	if given && !o.idleSet {
+	if given && !idle.set {
 		return nil
 	}
-	return unstructured.SetNestedField(u.Object, o.idle.String(), "spec", "completeAfterIdle")
+	return unstructured.SetNestedField(u.Object, idle.Duration.String(), "spec", "completeAfterIdle")
 }
 
 // drainGrace is the longest time that a Task gives its workers to finish.
 func drainGrace(objects []*unstructured.Unstructured) time.Duration {
 	var longest time.Duration
 	for _, u := range objects {
-		grace := v1alpha1.DefaultDrainTimeout
-		if text, ok, _ := unstructured.NestedString(u.Object, "spec", "drainTimeout"); ok {
-			if d, err := time.ParseDuration(text); err == nil {
-				grace = d
+		for _, spec := range taskSpecs(u) {
+			grace := v1alpha1.DefaultDrainTimeout
+			if text, ok, _ := unstructured.NestedString(spec, "drainTimeout"); ok {
+				if d, err := time.ParseDuration(text); err == nil {
+					grace = d
+				}
 			}
+			longest = max(longest, grace)
 		}
-		longest = max(longest, grace)
 	}
 	return longest
-}
-
-// verdict is what a Task's conditions mean for a run: nil while it goes on.
-func verdict(t *v1alpha1.Task) (done bool, err error) {
-	if meta.IsStatusConditionTrue(t.Status.Conditions, v1alpha1.ConditionComplete) {
-		if n := t.Status.Files; n != nil && n.Failed > 0 {
-			return true, fmt.Errorf("%s: %d of %d files failed", t.Name, n.Failed, n.Failed+n.Done)
-		}
-		return true, nil
-	}
-	stalled := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionStalled)
-	if stalled == nil || stalled.Status != metav1.ConditionTrue {
-		return false, nil
-	}
-	err = fmt.Errorf("%s: %s: %s", t.Name, stalled.Reason, strings.TrimSpace(stalled.Message))
-	switch v1alpha1.Reason(stalled.Reason) {
-	case v1alpha1.ReasonStorageFull, v1alpha1.ReasonStorageError: // it goes on by itself when that is mended
-		return false, nil
-	case v1alpha1.ReasonSetupFailed, v1alpha1.ReasonTooManyFailures:
-		return true, err
-	default:
-		return true, usageError{err}
-	}
 }

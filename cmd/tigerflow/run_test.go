@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,23 +48,79 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestVerdictOfPipeline(t *testing.T) {
+	condition := func(kind string, reason v1alpha1.Reason) []metav1.Condition {
+		return []metav1.Condition{{Type: kind, Status: metav1.ConditionTrue, Reason: string(reason), Message: "why"}}
+	}
+	for _, tt := range []struct {
+		name     string
+		pipeline []metav1.Condition
+		task     []metav1.Condition
+		failed   int64
+		done     bool
+		err      string
+		usage    bool
+	}{
+		{name: "new"},
+		{name: "complete", pipeline: condition(v1alpha1.ConditionComplete, v1alpha1.ReasonComplete), done: true},
+		{name: "files failed", pipeline: condition(v1alpha1.ConditionComplete, v1alpha1.ReasonComplete), failed: 2, done: true, err: "p: 2 of 5 files failed"},
+		{name: "no graph", pipeline: condition(v1alpha1.ConditionStalled, v1alpha1.ReasonInvalidGraph), done: true, err: "p: InvalidGraph: why", usage: true},
+		{
+			name: "setup of a task", pipeline: condition(v1alpha1.ConditionStalled, v1alpha1.ReasonTaskStalled),
+			task: condition(v1alpha1.ConditionStalled, v1alpha1.ReasonSetupFailed), done: true, err: "p-a: SetupFailed: why",
+		},
+		{
+			name: "full disk of a task", pipeline: condition(v1alpha1.ConditionStalled, v1alpha1.ReasonTaskStalled),
+			task: condition(v1alpha1.ConditionStalled, v1alpha1.ReasonStorageFull),
+		},
+		{name: "a task complete, others not", task: condition(v1alpha1.ConditionComplete, v1alpha1.ReasonComplete), failed: 2},
+	} {
+		p := &v1alpha1.Pipeline{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+		p.Status = v1alpha1.PipelineStatus{Conditions: tt.pipeline, Files: &v1alpha1.PipelineFileCounts{Finished: 3, Failed: tt.failed}}
+		task := &followed{}
+		task.object.Name, task.object.Status.Conditions = "p-a", tt.task
+		task.object.Status.Files = &v1alpha1.FileCounts{Failed: tt.failed}
+		done, err := verdictOfPipeline(p, []*followed{task})
+		if done != tt.done || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || errors.As(err, new(usageError)) != tt.usage {
+			t.Errorf("%s: got %v, %v", tt.name, done, err)
+		}
+	}
+}
+
+func TestIdleTime(t *testing.T) {
+	for text, want := range map[string]time.Duration{"10": 10 * time.Minute, "0": 0, "90s": 90 * time.Second, "1h": time.Hour, "-1": -1, "-5s": -1, "ten": -1, "": -1} {
+		var i idleTime
+		err := i.Set(text)
+		if (err != nil) != (want < 0) || err == nil && (i.Duration != want || !i.set) {
+			t.Errorf("%q: got %v, %v", text, i, err)
+		}
+	}
+}
+
+func TestForeground(t *testing.T) {
+	got := foreground([]string{"run", "-b", "c.yaml", "--background", "in", "out", "--background=true", "--idle-timeout", "3"})
+	if want := []string{"run", "c.yaml", "in", "out", "--idle-timeout", "3"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestForRun(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		given any // completeAfterIdle of the Task
-		o     runOptions
+		idle  idleTime
 		want  any
 	}{
-		{"nothing said", nil, runOptions{}, "0s"},
-		{"the Task says", "5s", runOptions{}, "5s"},
-		{"the flag says", nil, runOptions{idle: time.Minute, idleSet: true}, "1m0s"},
-		{"both say", "5s", runOptions{idle: time.Minute, idleSet: true}, "1m0s"},
+		{"nothing said", nil, idleTime{}, "0s"},
+		{"the Task says", "5s", idleTime{}, "5s"},
+		{"the flag says", nil, idleTime{Duration: time.Minute, set: true}, "1m0s"},
+		{"both say", "5s", idleTime{Duration: time.Minute, set: true}, "1m0s"},
 	} {
-		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"type": "Local"}}}
+		u := &unstructured.Unstructured{Object: map[string]any{"kind": "Task", "spec": map[string]any{"type": "Local"}}}
 		if tt.given != nil {
 			u.Object["spec"].(map[string]any)["completeAfterIdle"] = tt.given
 		}
-		if err := forRun(u, tt.o); err != nil {
+		if err := forRun(u, tt.idle); err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
 		if got, _, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "completeAfterIdle"); got != tt.want {
@@ -74,7 +131,7 @@ func TestForRun(t *testing.T) {
 
 func TestDrainGrace(t *testing.T) {
 	task := func(spec map[string]any) *unstructured.Unstructured {
-		return &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+		return &unstructured.Unstructured{Object: map[string]any{"kind": "Task", "spec": spec}}
 	}
 	for _, tt := range []struct {
 		objects []*unstructured.Unstructured

@@ -15,8 +15,8 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 )
 
-// printTasks prints what `kubectl get tasks` prints: the API server itself makes the table.
-func printTasks(ctx context.Context, config *rest.Config, out io.Writer) error {
+// printTable prints what `kubectl get` prints of a resource: the API server itself makes the table.
+func printTable(ctx context.Context, config *rest.Config, resource string, out io.Writer) error {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, v1alpha1.GroupVersion)
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
@@ -30,9 +30,9 @@ func printTasks(ctx context.Context, config *rest.Config, out io.Writer) error {
 		return err
 	}
 	table := &metav1.Table{}
-	err = c.Get().Resource("tasks").SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").Do(ctx).Into(table)
+	err = c.Get().Resource(resource).SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").Do(ctx).Into(table)
 	if err != nil {
-		return fmt.Errorf("listing the Tasks: %w", err)
+		return fmt.Errorf("listing the %s: %w", resource, err)
 	}
 	return writeTable(out, table)
 }

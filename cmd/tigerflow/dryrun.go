@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/pipeline"
+	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/staging"
+)
+
+// shownFiles is how many names a dry run shows.
+const shownFiles = 10
+
+// dryRun says what would be run. The schema is asked only when it is.
+func dryRun(ctx context.Context, out io.Writer, objects []*unstructured.Unstructured) error {
+	for i, u := range objects {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		var err error
+		if u.GetKind() == kindTask {
+			err = dryRunTask(ctx, out, u)
+		} else {
+			err = dryRunPipeline(ctx, out, u)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dryRunTask(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
+	var t v1alpha1.Task
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &t); err != nil {
+		return usageError{fmt.Errorf("Task %s: %w", u.GetName(), err)}
+	}
+	fmt.Fprintf(out, "Task %s in %s\n", t.Name, t.Spec.Workspace.Path)
+	if err := planTasks(out, []*v1alpha1.Task{&t}); err != nil {
+		return err
+	}
+	return planInputs(ctx, out, &t, nil)
+}
+
+func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
+	var p v1alpha1.Pipeline
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
+		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+	}
+	g, err := pipeline.New(&p.Spec)
+	if err != nil {
+		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+	}
+	tasks := g.Tasks(&p)
+	fmt.Fprintf(out, "Pipeline %s in %s\n", p.Name, p.Spec.Workspace.Path)
+	if err := planTasks(out, tasks); err != nil {
+		return err
+	}
+	return planInputs(ctx, out, tasks[0], pipeline.Steps(p.Spec.Staging))
+}
+
+// planTasks is a table of what each task runs, and on what.
+func planTasks(out io.Writer, tasks []*v1alpha1.Task) error {
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "TASK\tTYPE\tWORKERS\tRUNS\tREADS\tWRITES")
+	for _, t := range tasks {
+		s := &t.Spec
+		writes := filepath.Join(s.Output.Directory, "*"+s.Output.Extension)
+		if s.Pipeline != nil && s.Pipeline.OutputPolicy == v1alpha1.RetentionDelete {
+			writes += " (until they are read)"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", t.DisplayName(), s.Type, s.WorkersWithinLimit(), runsOf(&s.Handler),
+			filepath.Join(s.Input.Directory, "*"+s.Input.Extension), writes)
+	}
+	return w.Flush()
+}
+
+func runsOf(h *v1alpha1.Handler) string {
+	switch {
+	case h.Python != nil:
+		return h.Python.PythonInterpreter() + " " + h.Python.Module
+	case h.Program != nil:
+		return strings.Join(append([]string{h.Program.Path}, h.Program.Args...), " ")
+	case h.Builtin != "":
+		return h.Builtin
+	}
+	return strings.Join(h.Command, " ")
+}
+
+// planInputs says which inputs would be taken first: those that no result and no record tells of.
+func planInputs(ctx context.Context, out io.Writer, first *v1alpha1.Task, steps []staging.Step) error {
+	s := &first.Spec
+	dir, output := directory(&s.Workspace, s.Input.Directory), directory(&s.Workspace, s.Output.Directory)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return usageError{fmt.Errorf("the input directory: %w", err)}
+	}
+	settled, err := settledOf(first, output)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		stem, ok := spool.MatchInput(e.Name(), s.Input.Extension)
+		if ok && !e.IsDir() && !settled[spool.Name(e.Name())] && !there(output, spool.OutputName(stem, s.Output.Extension)) && !there(output, spool.ErrName(stem)) {
+			names = append(names, e.Name())
+		}
+	}
+	fmt.Fprintf(out, "%s in %s to be processed\n", plural(int64(len(names)), "file", "files"), dir)
+	if len(steps) > 0 {
+		if names, err = planStaging(ctx, out, dir, names, steps); err != nil {
+			return err
+		}
+	}
+	for _, name := range names[:min(len(names), shownFiles)] {
+		fmt.Fprintf(out, "  %s\n", name)
+	}
+	if more := len(names) - shownFiles; more > 0 {
+		fmt.Fprintf(out, "  and %d more\n", more)
+	}
+	return nil
+}
+
+// settledOf is the inputs that the records of a Task call done or failed.
+func settledOf(t *v1alpha1.Task, output string) (map[spool.Name]bool, error) {
+	records := output
+	if t.Spec.Pipeline != nil {
+		records = directory(&t.Spec.Workspace, t.Spec.Pipeline.Directory)
+	}
+	s, err := spool.Open(spool.Dir(records, t.DisplayName()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	settled := map[spool.Name]bool{}
+	return settled, s.History().Read(func(e spool.Entry) error {
+		for _, name := range e.Done {
+			settled[name] = true
+		}
+		if e.Kind == spool.EntryFailed {
+			settled[e.File] = true
+		}
+		if e.Kind == spool.EntryRequeued {
+			for _, name := range e.Back {
+				delete(settled, name)
+			}
+		}
+		return nil
+	})
+}
+
+// planStaging carries out the steps before the first callable, as if no file had been staged before.
+func planStaging(ctx context.Context, out io.Writer, dir string, names []string, steps []staging.Step) ([]string, error) {
+	callable := slices.IndexFunc(steps, func(s staging.Step) bool { return s.Callable != "" })
+	rest := ""
+	if callable >= 0 {
+		rest = fmt.Sprintf(", before %s chooses", steps[callable].Callable)
+		steps = steps[:callable]
+	}
+	compiled, err := staging.Compile(steps)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	chosen, err := compiled.Choose(ctx, names, staging.View{Now: time.Now(), Folder: folder(dir)})
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(out, "%s would be staged first%s\n", plural(int64(len(chosen)), "file", "files"), rest)
+	return chosen, nil
+}
+
+func there(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil
+}
+
+// folder is an input directory as the staging steps see it.
+type folder string
+
+// Stat looks at a file.
+func (f folder) Stat(name string) (staging.Info, error) {
+	info, err := os.Stat(filepath.Join(string(f), name))
+	if err != nil {
+		return staging.Info{}, err
+	}
+	return staging.Info{Size: info.Size(), MTime: info.ModTime()}, nil
+}
+
+// IsFile reports whether there is a regular file, or a link to one.
+func (f folder) IsFile(name string) bool { return isFile(filepath.Join(string(f), name)) }
