@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,8 +37,10 @@ func newWork(t *testing.T) *work {
 	w.must(os.Mkdir(w.path("in"), 0o777))
 	t.Cleanup(func() {
 		w.noneLeft()
-		if dir := spool.Dir(w.path("out"), "t"); exists(filepath.Join(dir, "spool.json")) {
-			spooltest.Check(t, dir)
+		tasks, err := spool.Tasks(w.path("out"))
+		w.must(err)
+		for _, task := range tasks {
+			spooltest.Check(t, spool.Dir(w.path("out"), task))
 		}
 	})
 	return w
@@ -160,20 +163,25 @@ func (w *work) wait(what string, ok func() bool) {
 	}
 }
 
-// processes lists the processes that belong to workers of this workspace: those with its spool's id in their cookie.
+// processes lists the processes that belong to workers of this workspace: those with the id of one of its spools in their
+// cookie.
 func (w *work) processes() []int {
-	s, err := spool.Open(spool.Dir(w.path("out"), "t"))
-	if err != nil {
-		return nil // no worker was ever started
+	tasks, err := spool.Tasks(w.path("out"))
+	w.must(err)
+	var cookies [][]byte
+	for _, task := range tasks {
+		if s, err := spool.Open(spool.Dir(w.path("out"), task)); err == nil { // else no worker was ever started
+			cookies = append(cookies, []byte(tether.CookieEnv+"="+s.ID()))
+		}
 	}
-	cookie := []byte(tether.CookieEnv + "=" + s.ID())
 	found, err := filepath.Glob("/proc/[0-9]*/environ")
 	w.must(err)
 	var pids []int
 	for _, path := range found {
 		environ, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(environ, cookie) {
-			continue // it has ended
+		ours := func(cookie []byte) bool { return bytes.Contains(environ, cookie) }
+		if err != nil || !slices.ContainsFunc(cookies, ours) {
+			continue // it has ended, or is another's
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
 			pids = append(pids, pid)
