@@ -8,7 +8,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// latency moves files, one at a time, into the input folder of a quiet chain of two Tasks, and waits for the last output.
+// latency moves files, one at a time, into the input folder of a quiet Pipeline of two tasks, and waits for the last output.
 func latency(durability string) func(*bench) ([]figure, error) {
 	return func(b *bench) (list []figure, err error) {
 		g, err := b.newGround(b.late * 4)
@@ -21,7 +21,7 @@ func latency(durability string) func(*bench) ([]figure, error) {
 				return err
 			}
 			note := fmt.Sprintf("%d files, one a second, %s", len(times), g.kind)
-			what := "file into a quiet chain of two Tasks, " + durability
+			what := "file into a quiet Pipeline of two tasks, " + durability
 			list = []figure{
 				atMost(what+": median to the last output", milliseconds(median(times)), 20, "ms", note),
 				atMost(what+": 99th percentile", milliseconds(quantile(times, 0.99)), 100, "ms", note),
@@ -32,22 +32,19 @@ func latency(durability string) func(*bench) ([]figure, error) {
 	}
 }
 
-// chain writes two Tasks, the second of which reads what the first writes, and files to be moved in.
+// chain writes a Pipeline of two tasks, and files to be moved in.
 func (g *ground) chain(durability string, files int) error {
-	if err := os.Mkdir(g.path("tasks"), 0o755); err != nil {
+	if err := os.MkdirAll(g.path("out", "second"), 0o755); err != nil { // to be watched
 		return err
 	}
-	o := ours{handler: "builtin: echo", durability: durability}
-	for _, t := range []struct{ name, in, out string }{{"first", "in", "middle"}, {"second", "middle", "out"}} {
-		path, err := o.write(g, t.name, t.in, t.out)
-		if err != nil {
-			return err
-		}
-		if err := os.Rename(path, g.path("tasks", t.name+".yaml")); err != nil {
-			return err
-		}
+	path, err := ours{handler: "builtin: echo", durability: durability}.writePipeline(g, "in", "out")
+	if err != nil {
+		return err
 	}
-	if err := os.Mkdir(g.path("out"), 0o755); err != nil { // to be watched
+	if err := os.Mkdir(g.path("objects"), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(path, g.path("objects", "pipeline.yaml")); err != nil {
 		return err
 	}
 	return g.inputs("outside", files)
@@ -60,15 +57,15 @@ func (b *bench) throughChain(g *ground) (times []time.Duration, err error) {
 		return nil, err
 	}
 	defer watcher.Close()
-	if err := watcher.Add(g.path("out")); err != nil {
+	if err := watcher.Add(g.path("out", "second")); err != nil {
 		return nil, err
 	}
-	p, err := b.up("-f", g.path("tasks"))
+	p, err := b.up("-f", g.path("objects"))
 	if err != nil {
 		return nil, err
 	}
 	defer p.stop()
-	if err := b.appears(watcher, g.path("out", inputName(0))); err != nil { // workers have started
+	if err := b.appears(watcher, g.path("out", "second", inputName(0))); err != nil { // workers have started
 		return nil, err
 	}
 	for i := range b.late {
@@ -82,7 +79,7 @@ func (b *bench) throughChain(g *ground) (times []time.Duration, err error) {
 		if err := os.Rename(g.path("outside", inputName(i)), g.path("in", name)); err != nil {
 			return nil, err
 		}
-		if err := b.appears(watcher, g.path("out", name)); err != nil {
+		if err := b.appears(watcher, g.path("out", "second", name)); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(begun))

@@ -37,8 +37,10 @@ var rows = []row{
 	{"no-op, CPU per file", overhead},
 	{"throughput as files grow", flat},
 	{"dispatcher, many files done", dispatcherAtScale},
-	{"file into a quiet chain, None", latency("None")},
-	{"file into a quiet chain, Fsync", latency("Fsync")},
+	{"pipeline of two Python tasks, None", pipelineRuns("None", readWriteRename)},
+	{"pipeline of two Python tasks, Fsync", pipelineRuns("Fsync", groupCommit)},
+	{"file into a quiet pipeline, None", latency("None")},
+	{"file into a quiet pipeline, Fsync", latency("Fsync")},
 	{"tigerflow run, start and end", startAndEnd},
 	{"tigerflow up, idle", idlePlane},
 }
