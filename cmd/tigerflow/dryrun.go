@@ -70,7 +70,8 @@ func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstruct
 	if err := planTasks(out, tasks); err != nil {
 		return err
 	}
-	return planInputs(ctx, out, tasks[0], pipeline.Steps(p.Spec.Staging))
+	lead := tasks[slices.IndexFunc(tasks, func(t *v1alpha1.Task) bool { return t.Spec.Pipeline.Lead != nil })]
+	return planInputs(ctx, out, lead, pipeline.Steps(p.Spec.Staging))
 }
 
 // planTasks is a table of what each task runs, and on what.

@@ -57,7 +57,8 @@ type followed struct {
 
 // followedPipeline is one Pipeline of a run.
 type followedPipeline struct {
-	tasks  []*followed // the lead first
+	tasks  []*followed
+	lead   *followed // which counts for all
 	object v1alpha1.Pipeline
 	before dispatcher.PipelineCounts
 	seen   bool
@@ -89,11 +90,12 @@ func (f *follower) add(u *unstructured.Unstructured) error {
 	if err != nil {
 		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
 	}
-	for _, node := range g.Nodes() {
-		name := node.Task.Name
-		p.tasks = append(p.tasks, &followed{
-			key: types.NamespacedName{Namespace: key.Namespace, Name: pipeline.TaskName(key.Name, name)}, name: name, pipeline: p,
-		})
+	for _, task := range g.Tasks(&p.object) {
+		t := &followed{key: client.ObjectKeyFromObject(task), name: task.DisplayName(), pipeline: p}
+		p.tasks = append(p.tasks, t)
+		if task.Spec.Pipeline.Lead != nil {
+			p.lead = t
+		}
 	}
 	f.tasks = append(f.tasks, p.tasks...)
 	f.pipelines = append(f.pipelines, p)
@@ -211,7 +213,7 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 }
 
 func (f *follower) lookAtPipeline(ctx context.Context, p *followedPipeline) error {
-	if counts := p.tasks[0].last.Pipeline; counts != nil && !p.seen {
+	if counts := p.lead.last.Pipeline; counts != nil && !p.seen {
 		p.seen, p.before = true, *counts
 	}
 	if err := f.get(ctx, client.ObjectKeyFromObject(&p.object), &p.object); err != nil {
@@ -267,7 +269,7 @@ func (f *follower) counts() (n struct{ settled, total, failed, workers int64 }) 
 		n.failed += t.last.Failed
 	}
 	for _, p := range f.pipelines {
-		lead := &p.tasks[0].last
+		lead := &p.lead.last
 		n.total += lead.Settling
 		if c := lead.Pipeline; c != nil {
 			n.total += c.Staged + c.InProgress + c.Finished + c.Failed

@@ -59,7 +59,7 @@ func (t *followed) summarizeFailures(out io.Writer, task string) {
 
 func (p *followedPipeline) summarize(out io.Writer) {
 	spec := &p.object.Spec
-	lead := &p.tasks[0].last
+	lead := &p.lead.last
 	counts := p.before
 	if lead.Pipeline != nil {
 		counts = *lead.Pipeline
