@@ -64,8 +64,9 @@ func runInBackground(ctx context.Context, stdout, stderr io.Writer, objects []*u
 
 // endedEarly tells what a run said that has ended before it was under way.
 func endedEarly(ctx context.Context, stderr io.Writer, log *os.File, began int64, ended <-chan error) error {
+	var end error
 	select {
-	case <-ended:
+	case end = <-ended:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -75,7 +76,10 @@ func endedEarly(ctx context.Context, stderr io.Writer, log *os.File, began int64
 	if _, err := io.Copy(stderr, log); err != nil {
 		return err
 	}
-	return errors.New("the run has ended before it was under way")
+	if exit, ok := errors.AsType[*exec.ExitError](end); ok && exit.ExitCode() > 0 {
+		return &toldError{code: exit.ExitCode()}
+	}
+	return end // all was done before it was noticed, or it was killed
 }
 
 // foreground is a command line without what sends it to the background.

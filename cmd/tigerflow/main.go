@@ -22,6 +22,11 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// toldError is a failure of which all is said already.
+type toldError struct{ code int }
+
+func (e *toldError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
 func main() {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
@@ -36,6 +41,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if signal, ok := errors.AsType[*signalError](err); ok {
 		return signal.code
+	}
+	if told, ok := errors.AsType[*toldError](err); ok {
+		return told.code
 	}
 	fmt.Fprintln(stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "; "))
 	if errors.As(err, new(usageError)) {

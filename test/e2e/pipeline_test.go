@@ -119,7 +119,7 @@ func TestConfig(t *testing.T) {
 	w.put("c.txt", "bad word")
 	r := w.tiger(1)
 	w.output("count/a.json", `{"words": 2, "text": "ONE TWO!"}`)
-	w.has("out", "count")
+	w.has("out", ".tigerflow", "count")
 	w.has("out/count", "a.json", "c.err")
 	w.has("out/.tigerflow/tasks/shout/outputs", "b.err", "c.loud")
 	says(t, r.stdout, "STAGED", "3 files in", "results in "+w.path("out"), `failed in shout: "b.txt": ValueError: nothing to shout`, `failed in count: "c.loud": RuntimeError: cannot count`)
