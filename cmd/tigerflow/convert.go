@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/pipeline"
 	"tigerflow.dev/tigerflow/pipeline/config"
 )
@@ -33,7 +34,7 @@ key that it does not know, is said on stderr. The exit code is 2 if CONFIG is wr
 				args = append(args, "input", "output")
 			}
 			return convert(cmd.OutOrStdout(), cmd.ErrOrStderr(), config.Options{
-				File: args[0], InputDir: args[1], OutputDir: args[2], Idle: config.DefaultIdle, Exists: isFile,
+				File: args[0], InputDir: args[1], OutputDir: args[2], Idle: config.DefaultIdle,
 			})
 		},
 	}
@@ -47,7 +48,7 @@ func convert(stdout, stderr io.Writer, o config.Options) error {
 	if o.WorkDir, err = os.Getwd(); err != nil {
 		return err
 	}
-	p, warnings, err := config.Read(data, o)
+	p, warnings, err := readOptions(data, o)
 	for _, warning := range warnings {
 		fmt.Fprintln(stderr, "warning:", warning)
 	}
@@ -60,6 +61,19 @@ func convert(stdout, stderr io.Writer, o config.Options) error {
 	}
 	_, err = fmt.Fprintf(stdout, "# %s, as a Pipeline.\n%s", filepath.Base(o.File), manifest)
 	return err
+}
+
+// readOptions is config.Read with what TigerFlow looks for outside the configuration.
+func readOptions(data []byte, o config.Options) (*v1alpha1.Pipeline, []string, error) {
+	s, err := readSettings()
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.WorkerIdle, err = s.workerIdle(); err != nil {
+		return nil, nil, err
+	}
+	o.Exists = isFile
+	return config.Read(data, o)
 }
 
 func isFile(path string) bool {

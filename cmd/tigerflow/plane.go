@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -20,6 +18,7 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/config/crd"
+	"tigerflow.dev/tigerflow/controllers/pipeline"
 	"tigerflow.dev/tigerflow/controllers/task"
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/embedded"
@@ -59,7 +58,6 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 	if err != nil {
 		return nil, err
 	}
-	crds = slices.DeleteFunc(crds, func(c *apiextensionsv1.CustomResourceDefinition) bool { return c.Spec.Names.Kind == "Pipeline" }) // nothing here acts on one yet
 	p := &plane{log: log, ended: make(chan struct{})}
 	if p.executor, err = process.New(binary); err != nil {
 		return nil, err
@@ -97,6 +95,10 @@ func (p *plane) begin(takeOver bool) error {
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("making the controller: %w", err)
+	}
+	pipelines := &pipeline.Reconciler{Client: mgr.GetClient(), Finalize: true, Period: counterPeriod, NewQueue: newQueue}
+	if err := pipelines.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("making the controller of Pipelines: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel

@@ -140,8 +140,8 @@ func readConfig(stderr io.Writer, data []byte, o runOptions) ([]*unstructured.Un
 	if o.idle.set {
 		idle = o.idle.Duration
 	}
-	p, warnings, err := config.Read(data, config.Options{
-		File: o.args[0], InputDir: o.args[1], OutputDir: o.args[2], WorkDir: wd, Idle: idle, DeleteInput: o.deleteInput, Exists: isFile,
+	p, warnings, err := readOptions(data, config.Options{
+		File: o.args[0], InputDir: o.args[1], OutputDir: o.args[2], WorkDir: wd, Idle: idle, DeleteInput: o.deleteInput,
 	})
 	for _, warning := range warnings {
 		fmt.Fprintln(stderr, "warning:", warning)

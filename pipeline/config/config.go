@@ -32,6 +32,8 @@ type Options struct {
 	InputDir, OutputDir string
 	// Idle is how long the Pipeline stays open without work.
 	Idle time.Duration
+	// WorkerIdle is how long a Slurm worker waits for work before it leaves. 0 is the usual.
+	WorkerIdle time.Duration
 	// DeleteInput removes inputs that are finished.
 	DeleteInput bool
 	// Exists reports whether there is a file; nil finds none. A module is looked for in WorkDir, as TigerFlow does, and

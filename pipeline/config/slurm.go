@@ -36,6 +36,9 @@ func (r *reader) slurm(m *mapping, task *v1alpha1.PipelineTask) {
 		r.fault(line, "%s: max_workers is missing: kind slurm needs it", m.what)
 	}
 	task.Scaling = &v1alpha1.Scaling{MaxWorkers: int32(holder.number("max_workers", 1, maxWorkers, 1))}
+	if idle := r.options.WorkerIdle; idle > 0 && idle != v1alpha1.DefaultWorkerIdleTimeout {
+		task.Scaling.WorkerIdleTimeout = &metav1.Duration{Duration: idle}
+	}
 	if res.values["cpus"] == nil {
 		r.fault(res.line, "%s: cpus is missing", res.what)
 	}

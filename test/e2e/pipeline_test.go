@@ -291,3 +291,31 @@ spec:
 	w.has("out/.tigerflow/tasks/shout/outputs")
 	w.output("copy/7.txt", "WORD?")
 }
+
+// What a run of TigerFlow has left unfinished is finished: what it has done is not done again.
+func TestTakeOver(t *testing.T) {
+	w := newPipeline(t, shoutAndCount)
+	for _, name := range []string{"through", "halfway", "failed", "waiting"} {
+		w.put(name+".txt", name)
+	}
+	for path, content := range map[string]string{
+		".tigerflow/.symlinks/halfway.txt": "",
+		".tigerflow/.symlinks/failed.txt":  "",
+		".tigerflow/.finished/through.txt": "",
+		".tigerflow/shout/halfway.loud":    "as it was left",
+		".tigerflow/shout/failed.err":      `{"file": "failed.txt", "timestamp": "2026-01-02T03:04:05", "exception_type": "ValueError", "message": "theirs", "traceback": ""}`,
+		".tigerflow/count/.keep":           "",
+		".tigerflow/run.pid":               "999999999",
+		"count/through.json":               "theirs",
+	} {
+		w.must(os.MkdirAll(filepath.Dir(w.path("out", path)), 0o755))
+		w.must(os.WriteFile(w.path("out", path), []byte(content), 0o644))
+	}
+	r := w.tiger(1)
+	says(t, r.stderr, "1 of 4 files failed")
+	says(t, r.stdout, `failed in shout: "failed.txt": ValueError: theirs`)
+	w.output("count/through.json", "theirs")
+	w.output("count/halfway.json", `{"words": 4, "text": "as it was left"}`)
+	w.output("count/waiting.json", `{"words": 1, "text": "WAITING!"}`)
+	w.has("out/count", "halfway.json", "through.json", "waiting.json")
+}
