@@ -60,7 +60,7 @@ func (f *Flow) Close() error {
 	}
 	f.cancel()
 	<-f.ended
-	err := f.lock.Close()
+	err := errors.Join(f.closeCallables(), f.lock.Close())
 	if f.err != nil && !errors.Is(f.err, context.Canceled) {
 		err = errors.Join(f.err, err)
 	}

@@ -27,9 +27,8 @@ type Config struct {
 	TakeOver bool // take the spool from a holder that shows no end
 	Terms    Terms
 	Executor executor.Executor
-	Settle   time.Duration  // 0 is the usual
-	Pipeline *Pipeline      // nil if the Task is one by itself
-	Caller   staging.Caller // runs the functions of Pipeline.Staging; nil if there are none
+	Settle   time.Duration // 0 is the usual
+	Pipeline *Pipeline     // nil if the Task is one by itself
 	Log      *slog.Logger
 	Changed  func(*dispatcher.Snapshot) // may be nil; called by the loop after each change and at its end: it must not block
 }
@@ -42,21 +41,6 @@ type Pipeline struct {
 	Staging []staging.Step   // of the lead
 }
 
-// chain is the Chain, with the steps.
-func (p *Pipeline) chain(caller staging.Caller) (dispatcher.Chain, error) {
-	if p.Chain.Lead == nil || len(p.Staging) == 0 {
-		return p.Chain, nil
-	}
-	steps, err := staging.Compile(p.Staging)
-	if err != nil {
-		return p.Chain, refuse(InvalidStaging, "%s", err)
-	}
-	chain, lead := p.Chain, *p.Chain.Lead
-	lead.Staging, lead.Caller = steps, caller
-	chain.Lead = &lead
-	return chain, nil
-}
-
 // Flow is a Task that this process dispatches. Its zero value dispatches nothing yet. It is not safe for use from several
 // goroutines, but for Snapshot.
 type Flow struct {
@@ -65,6 +49,7 @@ type Flow struct {
 	spec      spool.Spec
 	pipeline  Pipeline
 	earlier   *spool.Earlier // a run of TigerFlow whose work is taken over; nil if there was none
+	callables *callables     // of the staging steps; nil if they have none
 
 	dispatcher *dispatcher.Dispatcher
 	executor   executor.Executor
@@ -92,7 +77,7 @@ func (f *Flow) Open(spec spool.Spec, c Config) error {
 	if f.dispatcher != nil {
 		return nil
 	}
-	chain, err := pipeline.chain(c.Caller)
+	steps, err := pipeline.compile()
 	if err != nil {
 		return err
 	}
@@ -100,6 +85,10 @@ func (f *Flow) Open(spec spool.Spec, c Config) error {
 		return err
 	}
 	f.spec, f.pipeline = spec, pipeline
+	chain, err := f.stage(steps)
+	if err != nil {
+		return errors.Join(c.Terms.storage("opening the log of staging", err), f.lock.Close())
+	}
 	f.begin(c, chain)
 	return nil
 }

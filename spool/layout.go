@@ -169,6 +169,12 @@ func (s *Spool) JournalPath(worker string) string { return s.journalPath(worker)
 // LogsDir is the folder of the workers' logs.
 func (s *Spool) LogsDir() string { return s.path("logs") }
 
+// LibDir is the folder of what InstallLib installs.
+func (s *Spool) LibDir() string { return s.path("lib") }
+
+// StagingLogPath is the file that takes the prints of the functions of a pipeline's staging.
+func (s *Spool) StagingLogPath() string { return filepath.Join(s.LogsDir(), "staging"+logSuffix) }
+
 // LogPath is the file that takes the prints of user code of a worker.
 func (s *Spool) LogPath(worker string) string { return filepath.Join(s.LogsDir(), worker+logSuffix) }
 
