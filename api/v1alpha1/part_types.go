@@ -93,6 +93,11 @@ type PipelineLead struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Staging []StagingStep `json:"staging,omitempty"`
+
+	// othersEnded true says that all other tasks have ended: what this one counts now is final, or shows that they have to
+	// go on. Unset: they may be at work.
+	// +optional
+	OthersEnded *bool `json:"othersEnded,omitempty"`
 }
 
 // PipelineMember is a task of a Pipeline.

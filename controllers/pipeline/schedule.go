@@ -11,29 +11,54 @@ import (
 
 // schedule says which of the Tasks may end. What it goes by is in the Tasks, so that it holds over restarts:
 //
-//	lead             others             the Pipeline
-//	its own limit    no limit           works; the lead alone sees when all tasks are done
-//	complete         0s: end when idle  ends
-//	no limit         no limit           was complete, or nearly, and has work again: the lead counts on, and gets its limit
-//	                                    back when the others are idle
+//	lead                  others            the Pipeline
+//	its limit             no limit          works; the lead alone sees when all tasks are done
+//	its limit, complete   0s: when idle     ends
+//	0s, othersEnded       0s, complete      ended, if the lead is through with its last count
+//	no limit              no limit          goes on after that; the lead has its limit back when the others are idle
+//
+// The last count is there as one who asks for a retry may do so at any time.
 func (s *state) schedule() {
-	limit := s.pipeline.Spec.CompleteAfterIdle
-	if limit == nil {
+	if s.pipeline.Spec.CompleteAfterIdle == nil {
 		return
 	}
 	lead, others := s.lead(), s.others()
+	if lead.have == nil { // it begins with its limit
+		return
+	}
+	ended := othersEnded(lead)
 	switch {
-	case lead.have == nil: // it begins with its limit
 	case lead.have.Spec.CompleteAfterIdle == nil && !all(others, isQuiet):
 		lead.want.Spec.CompleteAfterIdle = nil
-	case !isComplete(lead.have):
-	case s.changed() || slices.ContainsFunc(others, isBusy):
+	case !ended && !isComplete(lead.have):
+	case s.changed() || slices.ContainsFunc(others, isBusy) || ended && (!all(others, hasEnded) || hasWork(lead)):
 		lead.want.Spec.CompleteAfterIdle = nil
 	default:
 		for _, other := range others {
 			other.want.Spec.CompleteAfterIdle = &metav1.Duration{}
 		}
+		if len(others) > 0 && all(others, hasEnded) {
+			lead.want.Spec.CompleteAfterIdle = &metav1.Duration{}
+			lead.want.Spec.Pipeline.Lead.OthersEnded = new(true)
+		}
 	}
+}
+
+// othersEnded reports whether the lead counts, or has counted, for the last time.
+func othersEnded(lead member) bool {
+	part := lead.have.Spec.Pipeline
+	return part != nil && part.Lead != nil && part.Lead.OthersEnded != nil && *part.Lead.OthersEnded
+}
+
+// hasEnded reports whether a task is complete and has the limit that the end of the Pipeline gave it.
+func hasEnded(m member) bool {
+	return m.have != nil && isComplete(m.have) && m.have.Spec.CompleteAfterIdle != nil
+}
+
+// hasWork reports whether the lead has found files that not all tasks are through with.
+func hasWork(lead member) bool {
+	files := lead.have.Status.Pipeline
+	return isBusy(lead) || isSeen(lead.have) && !isComplete(lead.have) && files != nil && files.Staged+files.InProgress > 0
 }
 
 // lead is the task that counts for all.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,13 @@ func (h *harness) end() {
 	h.state("p", good("True/Draining"))
 	h.report("p-b", ended)
 	h.report("p-c", ended)
+	h.there("p-a", func(t *v1alpha1.Task) bool { return t.Spec.Pipeline.Lead.OthersEnded != nil })
+	h.limits("0s", "0s", "0s")
+	h.report("p-a", "False/Starting", counted(0, 0, 4, 0))
+	if p := h.pipeline("p"); !strings.Contains(conditionsOf(p.Generation, p.Status.ObservedGeneration, p.Status.Conditions), "True/Draining Complete=False") {
+		h.Error("complete before the last count: " + h.describe())
+	}
+	h.report("p-a", ended, counted(0, 0, 4, 0))
 	h.state("p", good(ended))
 }
 
@@ -76,6 +84,25 @@ func TestComplete(t *testing.T) {
 	if h.task("p-b").Generation != generation {
 		t.Error("a Task that is complete was changed")
 	}
+}
+
+// One who asks for a retry just before the end is heard: the last count shows what the others have made of it.
+func TestLastCount(t *testing.T) {
+	h := start(t, &Reconciler{})
+	h.create("p", chain, "{completeAfterIdle: 0s}")
+	h.there("p-c", anything)
+	h.reports(idle)
+	h.report("p-a", ended, counted(0, 0, 0, 1))
+	h.limits("0s", "0s", "0s")
+	h.report("p-b", ended)
+	h.report("p-c", ended)
+	h.there("p-a", func(t *v1alpha1.Task) bool { return t.Spec.Pipeline.Lead.OthersEnded != nil })
+	h.report("p-a", idle, counted(0, 1, 0, 0))
+	h.limits("", "", "")
+	h.reports(idle)
+	h.limits("0s", "", "")
+	h.report("p-a", ended, counted(0, 0, 1, 0))
+	h.limits("0s", "0s", "0s")
 }
 
 // What the lead says counts only if the others do not say that they have work.
@@ -98,10 +125,12 @@ func TestCompleteWaitsForWork(t *testing.T) {
 // A Pipeline that is complete goes on when one of its tasks has work again, and ends again after it.
 func TestReopen(t *testing.T) {
 	for name, reopen := range map[string]func(h *harness){
-		"a child is asked":    func(h *harness) { h.report("p-b", asked) },
-		"a child has work":    func(h *harness) { h.report("p-c", running) },
-		"another spec":        func(h *harness) { h.patch(h.pipeline("p"), "{maxIntermediates: 7}") },
-		"another task's spec": func(h *harness) { h.patch(h.pipeline("p"), `{staging: [{maxBatch: 1}]}`) },
+		"a child is asked":             func(h *harness) { h.report("p-b", asked) },
+		"a child has work":             func(h *harness) { h.report("p-c", running) },
+		"the lead has files of others": func(h *harness) { h.report("p-a", idle, counted(0, 1, 3, 0)) },
+		"the lead is asked":            func(h *harness) { h.report("p-a", running) },
+		"another spec":                 func(h *harness) { h.patch(h.pipeline("p"), "{maxIntermediates: 7}") },
+		"another staging":              func(h *harness) { h.patch(h.pipeline("p"), `{staging: [{maxBatch: 1}]}`) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,14 +151,6 @@ func TestReopen(t *testing.T) {
 			h.end()
 		})
 	}
-}
-
-// The lead runs again by itself when it is asked to: the others have to, too.
-func TestReopenByTheLead(t *testing.T) {
-	h := completed(t, "1m")
-	h.report("p-a", running)
-	h.limits("1m0s", "", "")
-	h.end()
 }
 
 // A Pipeline that is suspended and goes on is not complete until it has looked.

@@ -85,9 +85,17 @@ func (s *state) progress() metav1.Condition {
 	return s.atWork()
 }
 
-// isComplete reports whether all tasks have ended.
+// isComplete reports whether all tasks have ended, the lead as the last.
 func (s *state) isComplete() bool {
-	return s.pipeline.Spec.CompleteAfterIdle != nil && all(s.members, func(m member) bool { return m.have != nil && isComplete(m.have) })
+	lead := s.lead()
+	return s.pipeline.Spec.CompleteAfterIdle != nil && lead.have != nil && isComplete(lead.have) &&
+		(len(s.members) == 1 || othersEnded(lead)) && all(s.others(), hasEnded)
+}
+
+// ends reports whether all tasks are to end.
+func (s *state) ends() bool {
+	lead := s.lead()
+	return s.pipeline.Spec.CompleteAfterIdle != nil && lead.have != nil && (isComplete(lead.have) || othersEnded(lead))
 }
 
 func (s *state) completed() metav1.Condition {
@@ -103,6 +111,9 @@ func (s *state) atWork() metav1.Condition {
 	if n := s.count(in(v1alpha1.ReasonRunning)); n > 0 {
 		return condition(yes, v1alpha1.ReasonRunning, "%d of %s at work", n, taskCount(len(s.members)))
 	}
+	if s.ends() {
+		return condition(yes, v1alpha1.ReasonDraining, "all files are finished or failed; the tasks end")
+	}
 	if i := slices.IndexFunc(s.members, in("", v1alpha1.ReasonStarting)); i >= 0 {
 		return condition(no, v1alpha1.ReasonStarting, "task %q starts", s.members[i].name())
 	}
@@ -114,9 +125,6 @@ func (s *state) atWork() metav1.Condition {
 		if i := slices.IndexFunc(s.members, in(reason)); i >= 0 {
 			return s.of(s.members[i], reason)
 		}
-	}
-	if s.count(in(v1alpha1.ReasonComplete)) > 0 && isComplete(s.lead().have) {
-		return condition(yes, v1alpha1.ReasonDraining, "all files are finished or failed; the tasks end")
 	}
 	return condition(yes, v1alpha1.ReasonIdle, "no files to process")
 }

@@ -95,6 +95,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return r.finalize(ctx, t, f)
 	}
 	if !f.Running() && (isComplete(t) || f.completed == t.Generation) && asked(t) {
+		if isMember(t) {
+			return r.awaitPipeline(ctx, t, f)
+		}
 		f.completed = 0
 	} else if isComplete(t) && !f.Running() {
 		return ctrl.Result{RequeueAfter: askedPoll}, nil

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
@@ -60,4 +62,17 @@ func asked(t *v1alpha1.Task) bool {
 		}
 	}
 	return false
+}
+
+// isMember reports whether a Task ends and goes on only together with the others of its Pipeline, whose lead sees to it.
+func isMember(t *v1alpha1.Task) bool {
+	return t.Spec.Pipeline != nil && t.Spec.Pipeline.Lead == nil && metav1.GetControllerOf(t) != nil
+}
+
+// awaitPipeline tells the Pipeline that a Task that is complete is asked for a retry. The Pipeline gives all its Tasks a
+// spec with which they go on, so that those whose inputs come of the retry do not miss them.
+func (r *Reconciler) awaitPipeline(ctx context.Context, t *v1alpha1.Task, f *taskFlow) (ctrl.Result, error) {
+	f.completed = t.Generation
+	s := state{task: t, now: r.now(), snapshot: f.Snapshot(), asked: true}
+	return ctrl.Result{RequeueAfter: askedPoll}, client.IgnoreNotFound(r.writeStatus(ctx, t, f, s))
 }

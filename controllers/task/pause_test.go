@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -49,6 +52,32 @@ func TestRetryOfACompleteTask(t *testing.T) {
 	if exists(h.path("out", "a.err")) {
 		t.Error("the error file is still there")
 	}
+}
+
+// A Task of a Pipeline that is complete tells when it is asked for a retry, and waits for the Pipeline to change its spec.
+func TestRetryOfACompleteMember(t *testing.T) {
+	h := start(t, options{})
+	h.put("a.txt")
+	h.create(`{` + needy + `, completeAfterIdle: 0s, retry: {attempts: 1}, pipeline: {directory: out, inputExtension: .txt}}`)
+	h.wait("the end", func() bool { return strings.Contains(conditionsOf(h.get()), "Complete=True/Complete") })
+	const owner = `{"metadata":{"ownerReferences":[{"apiVersion":"tigerflow.dev/v1alpha1","kind":"Pipeline","name":"p","uid":"1","controller":true}]}}`
+	h.must(h.client.Patch(h.Context(), h.named(), client.RawPatch(types.MergePatchType, []byte(owner))))
+	h.mend()
+	h.ask(spool.RequestRetry)
+	h.caughtUp()
+	h.poke()
+	task := h.state("Ready=False/Waiting Complete=False/Waiting Stalled=False/AsExpected Degraded=True/FilesFailed")
+	if got := messageOf(task, v1alpha1.ConditionReady); got != "somebody asks for new attempts: they begin when the Pipeline goes on" {
+		t.Errorf("it says %q", got)
+	}
+	h.caughtUp()
+	h.pokes(3)
+	if exists(h.path("out", "a.txt")) {
+		t.Error("it has not waited")
+	}
+	h.patch("{completeAfterIdle: null}")
+	h.counts(files(0, 0, 1, 0))
+	h.state(idle)
 }
 
 // pauses has a Task of many gated files fail twice, and pause.

@@ -23,6 +23,7 @@ type state struct {
 	unavailable error  // workers can be neither listed nor started
 	complete    bool   // there is nothing left to do; workers drain
 	finished    bool   // and have drained
+	asked       bool   // and somebody asks for more, which the Task's Pipeline has to let it do
 
 	next time.Duration // when to look again; 0 is when something happens
 	err  error         // to be tried again with back-off
@@ -101,6 +102,8 @@ func (s *state) progress() metav1.Condition {
 	yes, no := metav1.ConditionTrue, metav1.ConditionFalse
 	snap := s.snapshot
 	switch {
+	case s.asked:
+		return condition(no, v1alpha1.ReasonWaiting, "somebody asks for new attempts: they begin when the Pipeline goes on")
 	case snap == nil || snap.Recovering:
 		return condition(no, v1alpha1.ReasonStarting, "looking at the files")
 	case s.finished:
