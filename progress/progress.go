@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"slices"
 
 	"tigerflow.dev/tigerflow/internal/names"
 	"tigerflow.dev/tigerflow/spool"
@@ -46,6 +47,7 @@ type Tracker struct {
 	tasks  []*task
 	stems  names.Table
 	states states
+	staged names.Set // files that the lead has chosen
 }
 
 // task is a Task with what is derived from all of them.
@@ -56,6 +58,7 @@ type task struct {
 	below   mask
 	history *spool.History
 	ext     string // of its inputs
+	stages  bool   // it has chosen files
 	timed   int64
 	seconds float64
 }
@@ -165,8 +168,17 @@ func (t *Tracker) fold(own *task, e spool.Entry) {
 		own.timed += int64(len(e.Done))
 		own.seconds += e.Seconds
 	}
+	for _, name := range e.Staged {
+		if stem, ok := spool.MatchInput(string(name), own.ext); ok {
+			own.stages = true
+			t.staged.Add(t.stems.Number(spool.Name(stem)))
+		}
+	}
 	for _, name := range e.Gone {
 		t.change(own, name, func(s state) state { return s.without(bit).and(state{gone: bit}) })
+		if stem, ok := spool.MatchInput(string(name), own.ext); ok && own.stages {
+			t.staged.Remove(t.stems.Number(spool.Name(stem)))
+		}
 	}
 	switch e.Kind {
 	case spool.EntryFailed:
@@ -266,11 +278,17 @@ func (t *Tracker) named(name string) *task {
 
 // File is what became of one file. The tasks are in the order that New got.
 type File struct {
+	Staged            bool     // if steps of staging choose: it has been chosen; else false
 	Done, Failed      []string // tasks
 	Finished, Settled bool
 }
 
-// File looks a file up by its stem. The zero File is of one with which no task is through.
+// Stages reports whether steps of staging have chosen any file.
+func (t *Tracker) Stages() bool {
+	return slices.ContainsFunc(t.tasks, func(own *task) bool { return own.stages })
+}
+
+// File looks a file up by its stem. The zero File is of one with which no task is through, and that was not chosen.
 func (t *Tracker) File(stem string) File {
 	f, known := t.stems.Find(spool.Name(stem))
 	if !known {
@@ -278,9 +296,9 @@ func (t *Tracker) File(stem string) File {
 	}
 	s := t.states.of(f)
 	if !s.begun() {
-		return File{}
+		return File{Staged: t.staged.Has(f)}
 	}
-	return File{Done: t.namesOf(s.done), Failed: t.namesOf(s.failed), Finished: t.states.finished(s), Settled: t.states.settled(s)}
+	return File{Staged: t.staged.Has(f), Done: t.namesOf(s.done), Failed: t.namesOf(s.failed), Finished: t.states.finished(s), Settled: t.states.settled(s)}
 }
 
 func (t *Tracker) namesOf(m mask) (list []string) {

@@ -74,7 +74,7 @@ func (r *rig) tracker() *Tracker {
 	return tracker
 }
 
-// entry makes the entry that brings files to an end: "done", "failed", "gone" or "again".
+// entry makes an entry of a kind, in plain words.
 func entry(task, what string, stems ...string) spool.Entry {
 	var files []spool.Name
 	for _, s := range stems {
@@ -89,6 +89,8 @@ func entry(task, what string, stems ...string) spool.Entry {
 		return spool.Entry{Kind: spool.EntryDeleting, Done: files, Deleted: files}
 	case "failed":
 		return spool.Entry{Kind: spool.EntryFailed, File: files[0], Failure: &spool.Failure{Type: "E"}}
+	case "staged":
+		return spool.Entry{Kind: spool.EntryStaged, Staged: files}
 	case "gone":
 		return spool.Entry{Kind: spool.EntryFold, Gone: files}
 	case "again":
@@ -182,6 +184,32 @@ func TestTaskAndFile(t *testing.T) {
 	}
 	if got := tracker.Paths(); len(got) != 4 || !strings.HasSuffix(got[0], "a/dispatch/000001/ledger.jsonl") || !strings.HasSuffix(got[3], "b/dispatch") {
 		t.Errorf("watched are %q", got)
+	}
+}
+
+// TestStaged: what steps of staging have chosen is told from what they may choose yet.
+func TestStaged(t *testing.T) {
+	r := newRig(t, "a", "b", "c<a")
+	tracker := r.tracker()
+	r.say("a", entry("a", "done", "w"))
+	r.say("b", entry("b", "gone", "w"))
+	if err := tracker.Read(nil); err != nil || tracker.Stages() || tracker.File("w").Staged {
+		t.Fatalf("nobody chooses, and w is %+v (%v)", tracker.File("w"), err)
+	}
+	r.say("a", entry("a", "staged", "x", "y", "z"))
+	r.say("a", entry("a", "done", "x"))
+	r.say("a", entry("a", "gone", "y"))
+	r.say("b", entry("b", "gone", "z"))
+	if err := tracker.Read(nil); err != nil || !tracker.Stages() {
+		t.Fatalf("files are chosen: %t (%v)", tracker.Stages(), err)
+	}
+	for stem, want := range map[string]bool{"w": false, "x": true, "y": false, "z": true, "none": false} {
+		if f := tracker.File(stem); f.Staged != want {
+			t.Errorf("%s: %+v", stem, f)
+		}
+	}
+	if got, want := tracker.Counts(), (Counts{InProgress: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

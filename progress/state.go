@@ -49,7 +49,12 @@ func newStates(below []mask, leaves, roots mask) states {
 }
 
 // of is the state of a file.
-func (s *states) of(f names.File) state { return s.known[s.files[f]].state }
+func (s *states) of(f names.File) state {
+	if int(f) >= len(s.files) {
+		return state{}
+	}
+	return s.known[s.files[f]].state
+}
 
 // change gives a file another state.
 func (s *states) change(f names.File, to func(state) state) {

@@ -214,7 +214,7 @@ func TestReportJSON(t *testing.T) {
 	var want map[string]any
 	b.must(json.Unmarshal([]byte(`{
 		"progress": {
-			"pipeline": {"finished": 1, "in_progress": 2, "staged": 1, "errored": 1},
+			"pipeline": {"finished": 1, "in_progress": 2, "candidates": 0, "staged": 1, "errored": 1},
 			"tasks": [
 				{"name": "scan", "processed": 2, "failed": 1, "staged": 1, "running": 1, "workers": 1},
 				{"name": "count", "parent": "scan", "processed": 1, "failed": 0, "staged": 1, "running": 0, "workers": 0},
@@ -244,6 +244,7 @@ func TestReportJSON(t *testing.T) {
     "pipeline": {
       "finished": 1,
       "in_progress": 2,
+      "candidates": null,
       "staged": null,
       "errored": 1
     },
@@ -282,6 +283,21 @@ TASK   DONE   FAILED   RUNNING   WAITING   WORKERS
 one    1      0        0         1         0
 two    1      0        0         2         0
 `)
+}
+
+// TestReportStaging: inputs that steps of staging have not chosen do not wait.
+func TestReportStaging(t *testing.T) {
+	b := newBooks(t)
+	b.put("in/f.pdf", "in/g.pdf")
+	b.say("scan", spool.Entry{Kind: spool.EntryStaged, Staged: []spool.Name{"a.pdf", "b.pdf", "c.pdf", "d.pdf", "f.pdf"}})
+	b.want(b.tigerflow(0, "report", b.path("out"), "--include", "progress", "--task", "scan"), `1 waiting, 2 in progress, 1 finished, 1 failed; 2 not chosen by staging
+
+TASK   DONE   FAILED   RUNNING   WAITING   WORKERS
+scan   2      1        1         1         1
+`)
+	if got := b.tigerflow(0, "report", b.path("out"), "--json", "--include", "progress"); !strings.Contains(got, `"candidates": 2`) {
+		t.Error(got)
+	}
 }
 
 // TestReportSilent: a dispatcher of another host that shows no life is not said to run.

@@ -39,6 +39,7 @@ type progressJSON struct {
 type pipelineJSON struct {
 	Finished   int64  `json:"finished"`
 	InProgress int64  `json:"in_progress"`
+	Candidates *int64 `json:"candidates"`
 	Staged     *int64 `json:"staged"`
 	Errored    int64  `json:"errored"`
 }
@@ -119,7 +120,7 @@ func statusOf(tasks []*surveyed) *statusJSON {
 
 // pipelineJSON sums over what the directory has.
 func (s *survey) pipelineJSON(o reportOptions) (p pipelineJSON) {
-	staged := int64(0)
+	var staged, candidates int64
 	for _, f := range s.families {
 		if o.task != "" && !f.has(o.task) {
 			continue
@@ -128,13 +129,14 @@ func (s *survey) pipelineJSON(o reportOptions) (p pipelineJSON) {
 		p.Finished += counts.Finished
 		p.Errored += counts.Failed
 		p.InProgress += f.begun
-		if staged >= 0 && f.fresh >= 0 {
-			staged += f.fresh
-		} else {
-			staged = -1
+		if staged < 0 || f.fresh < 0 {
+			staged, candidates = -1, -1
+			continue
 		}
+		staged += f.fresh
+		candidates += f.options
 	}
-	p.Staged = known(staged)
+	p.Staged, p.Candidates = known(staged), known(candidates)
 	return p
 }
 

@@ -70,7 +70,11 @@ func (s *survey) summarize(out io.Writer, o reportOptions) {
 			fmt.Fprintf(out, "%s: ", f.tasks[0].name())
 		}
 		counts := f.tracker.Counts()
-		fmt.Fprintf(out, "%s waiting, %d in progress, %d finished, %d failed\n", count(f.fresh), f.begun, counts.Finished, counts.Failed)
+		fmt.Fprintf(out, "%s waiting, %d in progress, %d finished, %d failed", count(f.fresh), f.begun, counts.Finished, counts.Failed)
+		if f.options > 0 {
+			fmt.Fprintf(out, "; %d not chosen by staging", f.options)
+		}
+		fmt.Fprintln(out)
 	}
 }
 

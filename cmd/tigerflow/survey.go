@@ -27,6 +27,7 @@ type family struct {
 	tasks   []*surveyed // each behind its parent
 	listing listing
 	fresh   int64 // inputs with which no task is through and on which none works; -1 if the input folder cannot be read
+	options int64 // likewise, from which the steps of staging are yet to choose
 	begun   int64 // the other files that are neither finished nor failed
 }
 
@@ -178,9 +179,9 @@ func (f *family) count() error {
 			t.waiting = f.listing.left(own.Task, t.counts.Done+t.counts.Failed, t.running)
 		}
 	}
-	f.begun, f.fresh = counts.InProgress+first, -1
+	f.begun, f.fresh, f.options = counts.InProgress+first, -1, -1
 	if f.listing.err == nil {
-		f.fresh = f.listing.left("", begun, first)
+		f.fresh, f.options = f.listing.left("", begun, first), f.listing.options
 	}
 	return nil
 }
@@ -217,10 +218,11 @@ func (t *surveyed) inHand(tracker *progress.Tracker, id string) (n int64, err er
 
 // listing is the input folder of a family, as it was when it was last listed.
 type listing struct {
-	err   error
-	at    time.Time
-	took  time.Duration
-	tasks map[string]remainder // by root; "" is all tasks together
+	err     error
+	at      time.Time
+	took    time.Duration
+	tasks   map[string]remainder // by root; "" is all tasks together
+	options int64                // inputs not among these, which are yet to be chosen
 }
 
 // remainder is how many of the inputs that were listed a task was not through with, and how many files it was.
@@ -245,8 +247,8 @@ func (l *listing) read(f *family, begun int64) {
 	if !l.at.IsZero() && time.Since(l.at) < listAgain*l.took {
 		return
 	}
-	start := time.Now()
-	l.tasks = map[string]remainder{"": {through: begun}}
+	start, stages := time.Now(), f.tracker.Stages()
+	l.options, l.tasks = 0, map[string]remainder{"": {through: begun}}
 	for _, t := range f.tasks {
 		if t.spool.Spec().Parent == "" {
 			l.tasks[t.name()] = remainder{through: t.counts.Done + t.counts.Failed}
@@ -254,10 +256,15 @@ func (l *listing) read(f *family, begun int64) {
 	}
 	l.err = eachInput(f.tasks[root].spool.Spec(), func(stem string) {
 		file := f.tracker.File(stem)
+		started := len(file.Done)+len(file.Failed) > 0
+		if stages && !started && !file.Staged {
+			l.options++
+			return
+		}
 		for task, r := range l.tasks {
 			over := slices.Contains(file.Done, task) || slices.Contains(file.Failed, task)
 			if task == "" {
-				over = len(file.Done)+len(file.Failed) > 0
+				over = started
 			}
 			if !over {
 				r.left++
