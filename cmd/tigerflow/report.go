@@ -140,7 +140,7 @@ func (c *screen) show(s *survey, o reportOptions) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
-	if width, height, err := c.size(); err == nil { // what does not fit could not be drawn over
+	if width, height, err := c.size(); err == nil && width > 0 && height > 0 { // what does not fit could not be drawn over
 		lines = lines[:min(len(lines), max(1, height-1))]
 		for i, line := range lines {
 			if runes := []rune(line); len(runes) > width {

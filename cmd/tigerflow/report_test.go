@@ -389,4 +389,10 @@ func TestScreen(t *testing.T) {
 	}
 	const lines = "1 waiting, 2\n\nTASK      DO\n"
 	b.want(out.String(), "\r\x1b[J"+lines+"\x1b[3A\r\x1b[J"+lines)
+	out.Reset()
+	screen.size = func() (int, int, error) { return 0, 0, nil } // some terminals do not know
+	b.must(screen.show(s, o))
+	var all bytes.Buffer
+	b.must(s.write(&all, o))
+	b.want(out.String(), "\x1b[3A\r\x1b[J"+all.String())
 }
