@@ -98,7 +98,13 @@ func watchReport(ctx context.Context, out io.Writer, s *survey, o reportOptions)
 	screen := &screen{out: out}
 	file, isFile := out.(*os.File)
 	if screen.drawn = isFile && term.IsTerminal(int(file.Fd())); screen.drawn {
-		screen.size = func() (int, int, error) { return term.GetSize(int(file.Fd())) }
+		screen.height = func() int {
+			_, height, err := term.GetSize(int(file.Fd()))
+			if err != nil {
+				return 0
+			}
+			return height
+		}
 	} else {
 		o.include = []string{sectionProgress} // a line is no more
 	}
@@ -117,13 +123,19 @@ func watchReport(ctx context.Context, out io.Writer, s *survey, o reportOptions)
 	}
 }
 
+// What makes a terminal cut long lines, which then take one line each, and what ends that.
+const (
+	noWrap = "\x1b[?7l"
+	wrap   = "\x1b[?7h"
+)
+
 // screen is what was last shown.
 type screen struct {
-	out   io.Writer
-	drawn bool
-	size  func() (width, height int, err error)
-	lines int // that stand on the terminal
-	last  string
+	out    io.Writer
+	drawn  bool
+	height func() int // of the terminal; 0 if it does not know
+	lines  int        // that stand on it
+	last   string
 }
 
 func (c *screen) show(s *survey, o reportOptions) error {
@@ -140,19 +152,14 @@ func (c *screen) show(s *survey, o reportOptions) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
-	if width, height, err := c.size(); err == nil && width > 0 && height > 0 { // what does not fit could not be drawn over
+	if height := c.height(); height > 0 { // what does not fit could not be drawn over
 		lines = lines[:min(len(lines), max(1, height-1))]
-		for i, line := range lines {
-			if runes := []rune(line); len(runes) > width {
-				lines[i] = string(runes[:width])
-			}
-		}
 	}
 	text.Reset()
 	if c.lines > 0 {
 		fmt.Fprintf(&text, "\x1b[%dA", c.lines)
 	}
-	fmt.Fprintf(&text, "\r\x1b[J%s\n", strings.Join(lines, "\n"))
+	fmt.Fprintf(&text, "\r\x1b[J"+noWrap+"%s\n"+wrap, strings.Join(lines, "\n"))
 	c.lines = len(lines)
 	_, err := io.WriteString(c.out, text.String())
 	return err

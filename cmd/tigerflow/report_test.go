@@ -32,7 +32,7 @@ func newBooks(t *testing.T) *books {
 	b.dispatch("count", "scan", ".txt", ".json", b.path("out", "count"))
 	b.dispatch("shout", "scan", ".txt", ".loud", b.path("out", "shout"))
 	b.say("scan", spool.Entry{Kind: spool.EntryFold, Done: []spool.Name{"a.pdf", "b.pdf"}, Seconds: 3})
-	b.fail("scan", "c.pdf", "not a PDF\nat all")
+	b.fail("scan", "c.pdf", "not a\tPDF\nat all")
 	b.say("count", spool.Entry{Kind: spool.EntryFold, Done: []spool.Name{"a.txt"}, Seconds: 0.0125})
 	b.say("shout", spool.Entry{Kind: spool.EntryFold, Done: []spool.Name{"a.txt"}})
 	w := b.worker("scan", "k.0.r1", "d.pdf")
@@ -224,7 +224,7 @@ func TestReportJSON(t *testing.T) {
 		"metrics": {"scan": {"summary": {"count": 2, "avg_ms": 1500}}, "count": {"summary": {"count": 1, "avg_ms": 12.5}}},
 		"errors": {"scan": [{
 			"file": "c.pdf", "path": "DIR/out/.tigerflow/tasks/scan/outputs/c.err", "timestamp": "1970-01-01T00:16:40Z", "exception_type": "ValueError",
-			"message": "not a PDF\nat all", "traceback": "line 1", "attempts": 1
+			"message": "not a\tPDF\nat all", "traceback": "line 1", "attempts": 1
 		}]}
 	}`), &want))
 	if !reflect.DeepEqual(got, want) {
@@ -383,16 +383,17 @@ func TestScreen(t *testing.T) {
 	o := reportOptions{include: []string{sectionProgress}}
 	b.must(s.read(o))
 	var out bytes.Buffer
-	screen := &screen{out: &out, drawn: true, size: func() (int, int, error) { return 12, 4, nil }}
+	height := 4
+	screen := &screen{out: &out, drawn: true, height: func() int { return height }}
 	for range 2 {
 		b.must(screen.show(s, o))
 	}
-	const lines = "1 waiting, 2\n\nTASK      DO\n"
-	b.want(out.String(), "\r\x1b[J"+lines+"\x1b[3A\r\x1b[J"+lines)
+	const few = "\r\x1b[J" + noWrap + "1 waiting, 2 in progress, 1 finished, 1 failed\n\nTASK      DONE   FAILED   RUNNING   WAITING   WORKERS\n" + wrap
+	b.want(out.String(), few+"\x1b[3A"+few)
 	out.Reset()
-	screen.size = func() (int, int, error) { return 0, 0, nil } // some terminals do not know
+	height = 0 // some terminals do not know
 	b.must(screen.show(s, o))
 	var all bytes.Buffer
 	b.must(s.write(&all, o))
-	b.want(out.String(), "\x1b[3A\r\x1b[J"+all.String())
+	b.want(out.String(), "\x1b[3A\r\x1b[J"+noWrap+all.String()+wrap)
 }

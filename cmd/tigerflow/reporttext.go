@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -145,6 +146,12 @@ func (s *survey) writeErrors(out io.Writer, o reportOptions) {
 		}
 		shown++
 		line, _, _ := strings.Cut(strings.TrimSpace(e.Message), "\n")
+		line = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) { // what it would do to a terminal
+				return ' '
+			}
+			return r
+		}, line)
 		if e.ExceptionType != "" {
 			line = e.ExceptionType + ": " + line
 		}

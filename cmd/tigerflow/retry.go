@@ -1,9 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path"
 
 	"github.com/spf13/cobra"
@@ -62,16 +63,14 @@ func retry(out io.Writer, dir, task, match string) error {
 
 // failures counts the error files of the inputs that a request means.
 func failures(s *spool.Spool, r spool.Request) (int, error) {
-	spec := s.Spec()
-	entries, err := os.ReadDir(string(spec.OutputDir))
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for _, e := range entries {
-		if stem, ok := spool.MatchInput(e.Name(), spool.ErrExt); ok && r.Matches(spool.Name(stem+spec.InputExt)) {
+	spec, n := s.Spec(), 0
+	err := eachFile(string(spec.OutputDir), spool.ErrExt, spec.Recursive, func(stem string) {
+		if r.Matches(spool.Name(stem + spec.InputExt)) {
 			n++
 		}
+	})
+	if errors.Is(err, fs.ErrNotExist) { // a task of a pipeline that has not begun
+		err = nil
 	}
-	return n, nil
+	return n, err
 }

@@ -254,7 +254,8 @@ func (l *listing) read(f *family, begun int64) {
 			l.tasks[t.name()] = remainder{through: t.counts.Done + t.counts.Failed}
 		}
 	}
-	l.err = eachInput(f.tasks[root].spool.Spec(), func(stem string) {
+	spec := f.tasks[root].spool.Spec()
+	l.err = eachFile(string(spec.InputDir), spec.InputExt, spec.Recursive, func(stem string) {
 		file := f.tracker.File(stem)
 		started := len(file.Done)+len(file.Failed) > 0
 		if stages && !started && !file.Staged {
@@ -276,21 +277,22 @@ func (l *listing) read(f *family, begun int64) {
 	l.took = l.at.Sub(start)
 }
 
-// eachInput calls fn with the stem of each input that lies there.
-func eachInput(spec *spool.Spec, fn func(stem string)) error {
+// eachFile calls fn with the stem of each file below a folder that ends in ext, also of those in its folders if it is recursive.
+// Folders that cannot be read are left out, but for the first.
+func eachFile(top string, ext string, recursive bool, fn func(stem string)) error {
 	folders := []string{""}
 	for len(folders) > 0 {
 		folder := folders[len(folders)-1]
 		folders = folders[:len(folders)-1]
-		err := eachEntry(filepath.Join(string(spec.InputDir), folder), func(e fs.DirEntry) {
+		err := eachEntry(filepath.Join(top, folder), func(e fs.DirEntry) {
 			name := filepath.Join(folder, e.Name())
-			stem, match := spool.MatchInput(name, spec.InputExt)
+			stem, match := spool.MatchInput(name, ext)
 			switch {
 			case !e.IsDir():
 				if match {
 					fn(stem)
 				}
-			case spec.Recursive && spool.Enters(e.Name()):
+			case recursive && spool.Enters(e.Name()):
 				folders = append(folders, name)
 			}
 		})
