@@ -237,7 +237,7 @@ func (d *Dispatcher) see(f *folder, entry fs.DirEntry, now time.Time) error {
 			return err
 		}
 	}
-	if d.at(spool.Name(name)) == placeCandidate {
+	if d.candidates > 0 && d.at(spool.Name(name)) == placeCandidate {
 		d.stager.seen.Add(d.file(spool.Name(name)))
 	}
 	return nil

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from base64 import b64encode
+from pathlib import Path
 
 from tigerflow import _protocol as protocol
 from tigerflow._errors import TaskError, describe
@@ -31,7 +32,7 @@ def main(argv):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     requests = queue.SimpleQueue()
     threading.Thread(target=receive, args=(requests,), daemon=True).start()
-    folders = [protocol.Path(folder) for folder in argv[1:]]
+    folders = [Path(folder) for folder in argv[1:]]
     while True:
         send(answer(requests.get(), *folders))
 
