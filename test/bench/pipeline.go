@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"tigerflow.dev/tigerflow/spool"
 )
 
 const pipelineManifest = `apiVersion: tigerflow.dev/v1alpha1
@@ -103,4 +108,89 @@ func (b *bench) runPipeline(g *ground, o ours, out string, files int) (time.Dura
 		err = fmt.Errorf("%d outputs for %d inputs", found, files)
 	}
 	return took, err
+}
+
+// pipelineRestart starts a Pipeline whose files are all finished but for one, which has come meanwhile, and waits for what becomes
+// of that.
+func pipelineRestart(b *bench) (list []figure, err error) {
+	files := 100_000
+	if b.million {
+		files = 1_000_000
+	}
+	g, err := b.newGround(200_000)
+	err = b.on(g, err, 0, func(g *ground) error {
+		if err := g.finished(files); err != nil {
+			return err
+		}
+		took, peak, err := b.lateFile(g)
+		name := fmt.Sprintf("pipeline of two tasks, %d files finished", files)
+		list = []figure{
+			atMost(name+": start to the output of a late file", took.Seconds(), 15, "s", g.kind),
+			{what: name + ": peak memory", value: fmt.Sprintf("%d MiB", peak), note: "of the one process with control plane and dispatchers"},
+		}
+		return err
+	})
+	return list, err
+}
+
+// finished makes the inputs, outputs and histories of the tasks of pipelineManifest.
+func (g *ground) finished(files int) error {
+	from, parent := g.path("in"), ""
+	if err := g.links("in", ".txt", files); err != nil {
+		return err
+	}
+	for _, task := range []string{"first", "second"} {
+		if err := g.links("out/"+task, ".txt", files); err != nil {
+			return err
+		}
+		spec := g.spec(task)
+		spec.Parent, spec.InputDir, spec.OutputDir = parent, spool.Name(from), spool.Name(g.path("out", task))
+		s, err := spool.Create(spool.Dir(g.path("out"), task), benchOwner, spec)
+		if err != nil {
+			return err
+		}
+		if err := history(s, files); err != nil {
+			return err
+		}
+		from, parent = string(spec.OutputDir), task
+	}
+	return nil
+}
+
+// lateFile adds an input and returns the time from the start of a run to its last output, and the peak of the run's memory.
+func (b *bench) lateFile(g *ground) (took time.Duration, peak int64, err error) {
+	if err := g.inputs("outside", 1); err != nil {
+		return 0, 0, err
+	}
+	const name = "late.txt"
+	if err := os.Rename(g.path("outside", inputName(0)), g.path("in", name)); err != nil {
+		return 0, 0, err
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer watcher.Close()
+	if err := watcher.Add(g.path("out", "second")); err != nil {
+		return 0, 0, err
+	}
+	path, err := ours{handler: "builtin: echo", durability: "None"}.writePipeline(g, "in", "out")
+	if err != nil {
+		return 0, 0, err
+	}
+	cmd := b.start(b.tigerflow, "run", path, "--idle-timeout", "1h")
+	begun := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
+	}
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = cmd.Wait()                          // it was told to
+	}()
+	if err := b.appears(watcher, g.path("out", "second", name)); err != nil {
+		return 0, 0, err
+	}
+	took = time.Since(begun)
+	kib, err := statusKiB(cmd.Process.Pid, "VmHWM")
+	return took, kib / 1024, err
 }

@@ -102,12 +102,17 @@ func (g *ground) links(folder, ext string, files int) error {
 }
 
 func (g *ground) spool(out string) (*spool.Spool, error) {
-	spec := spool.Spec{
-		Task: "bench", Type: spool.TypeLocal, WorkDir: spool.Name(g.dir), Concurrency: 1, Durability: spool.None,
-		InputDir: spool.Name(g.path("in")), InputExt: ".txt", OutputDir: spool.Name(g.path(out)), OutputExt: ".out",
-		Handler: spool.Handler{Builtin: "echo"}, Retry: spool.Retry{Attempts: 1, CrashLimit: 3},
-	}
+	spec := g.spec("bench")
+	spec.InputDir, spec.OutputDir, spec.OutputExt = spool.Name(g.path("in")), spool.Name(g.path(out)), ".out"
 	return spool.Create(spool.Dir(g.path(out), "bench"), benchOwner, spec)
+}
+
+// spec is a Task without its directories.
+func (g *ground) spec(task string) spool.Spec {
+	return spool.Spec{
+		Task: task, Type: spool.TypeLocal, WorkDir: spool.Name(g.dir), Concurrency: 1, Durability: spool.None,
+		InputExt: ".txt", OutputExt: ".txt", Handler: spool.Handler{Builtin: "echo"}, Retry: spool.Retry{Attempts: 1, CrashLimit: 3},
+	}
 }
 
 var benchOwner = spool.Owner{Plane: "bench", Name: "bench"}

@@ -39,6 +39,7 @@ var rows = []row{
 	{"dispatcher, many files done", dispatcherAtScale},
 	{"pipeline of two Python tasks, None", pipelineRuns("None", readWriteRename)},
 	{"pipeline of two Python tasks, Fsync", pipelineRuns("Fsync", groupCommit)},
+	{"pipeline, many files finished", pipelineRestart},
 	{"file into a quiet pipeline, None", latency("None")},
 	{"file into a quiet pipeline, Fsync", latency("Fsync")},
 	{"tigerflow run, start and end", startAndEnd},
