@@ -100,10 +100,10 @@ func TestBadInput(t *testing.T) {
 		},
 		{name: "a key twice", text: other + "kind: Task\n", stderr: `t.yaml: document 1: line 4: key "kind" already set in map`},
 		{name: "text", text: "hello\n", stderr: "t.yaml: document 1: no fields in it: a Task begins with apiVersion, kind, metadata and spec"},
-		{name: "empty", text: "# nothing\n---\n", stderr: "t.yaml: no Task in it"},
+		{name: "empty", text: "# nothing\n---\n", stderr: "t.yaml: no Task or Pipeline in it"},
 		{
 			name: "another kind", text: "apiVersion: v1\nkind: Pod\n",
-			stderr: `t.yaml: document 1: apiVersion "v1", kind "Pod": only kind Task of apiVersion tigerflow.dev/v1alpha1 can be run`,
+			stderr: `t.yaml: document 1: apiVersion "v1", kind "Pod": only kinds Task and Pipeline of apiVersion tigerflow.dev/v1alpha1 can be run`,
 		},
 		{name: "no name", text: "apiVersion: tigerflow.dev/v1alpha1\nkind: Task\n", stderr: "t.yaml: document 1: metadata.name is missing"},
 		{
@@ -112,9 +112,9 @@ func TestBadInput(t *testing.T) {
 		},
 		{name: "no such file", args: []string{"run", "none.yaml"}, stderr: "open none.yaml: no such file or directory"},
 		{name: "a folder", args: []string{"run", "in"}, stderr: "read in: is a directory"},
-		{name: "no file named", args: []string{"run"}, stderr: "tigerflow run takes one YAML file, and got 0 arguments; see tigerflow run --help"},
-		{name: "two files named", args: []string{"run", "a", "b"}, stderr: "tigerflow run takes one YAML file, and got 2 arguments; see tigerflow run --help"},
-		{name: "negative idle time", spec: `{handler: {builtin: echo}}`, args: []string{"run", "t.yaml", "--idle-timeout=-1s"}, stderr: "--idle-timeout: give 0s or more"},
+		{name: "no file named", args: []string{"run"}, stderr: "tigerflow run takes FILE, or CONFIG INPUT_DIR OUTPUT_DIR, and got 0 arguments; see tigerflow run --help"},
+		{name: "two files named", args: []string{"run", "a", "b"}, stderr: "tigerflow run takes FILE, or CONFIG INPUT_DIR OUTPUT_DIR, and got 2 arguments; see tigerflow run --help"},
+		{name: "negative idle time", spec: `{handler: {builtin: echo}}`, args: []string{"run", "t.yaml", "--idle-timeout=-1s"}, stderr: `invalid argument "-1s" for "--idle-timeout" flag: give a number of minutes, or a duration such as 30s; see tigerflow run --help`},
 		{name: "folder without manifests", args: []string{"up", "-f", "in"}, stderr: "-f in: there is no .yaml file in that folder"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -117,7 +117,9 @@ func TestStopServed(t *testing.T) {
 	w.wait("the output", func() bool { return exists(w.path("out", "a.txt")) })
 	w.wantRun(w.run("stop", "out"), 0, "t: no worker is left; process", "begins nothing before tigerflow resume out")
 	w.put("b.txt", "x")
-	w.wait("the new file", func() bool { return strings.Contains(w.run("report", "out").stdout, "1 waiting, 0 in progress, 1 finished") })
+	w.wait("the new file", func() bool {
+		return strings.Contains(w.run("report", "out").stdout, "1 waiting, 0 in progress, 1 finished")
+	})
 	if exists(w.path("out", "b.txt")) {
 		t.Error("it goes on")
 	}
