@@ -26,12 +26,11 @@ func (s *state) schedule() {
 	if lead.have == nil { // it begins with its limit
 		return
 	}
-	ended := othersEnded(lead)
 	switch {
 	case lead.have.Spec.CompleteAfterIdle == nil && !all(others, isQuiet):
 		lead.want.Spec.CompleteAfterIdle = nil
-	case !ended && !isComplete(lead.have):
-	case s.changed() || slices.ContainsFunc(others, isBusy) || ended && (!all(others, hasEnded) || hasWork(lead)):
+	case !othersEnded(lead) && !isComplete(lead.have):
+	case s.changed() || slices.ContainsFunc(others, isBusy) || othersEnded(lead) && !isFinal(lead, others):
 		lead.want.Spec.CompleteAfterIdle = nil
 	default:
 		for _, other := range others {
@@ -55,10 +54,13 @@ func hasEnded(m member) bool {
 	return m.have != nil && isComplete(m.have) && m.have.Spec.CompleteAfterIdle != nil
 }
 
-// hasWork reports whether the lead has found files that not all tasks are through with.
-func hasWork(lead member) bool {
+// isFinal reports whether what the lead counts for the last time is so, as far as it has: no file is in any task's hands.
+func isFinal(lead member, others []member) bool {
+	if !all(others, hasEnded) || isBusy(lead) {
+		return false
+	}
 	files := lead.have.Status.Pipeline
-	return isBusy(lead) || isSeen(lead.have) && !isComplete(lead.have) && files != nil && files.Staged+files.InProgress > 0
+	return isComplete(lead.have) || !isSeen(lead.have) || files == nil || files.Staged+files.InProgress == 0
 }
 
 // lead is the task that counts for all.

@@ -94,13 +94,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !t.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, t, f)
 	}
-	if !f.Running() && (isComplete(t) || f.completed == t.Generation) && asked(t) {
-		if isMember(t) {
-			return r.awaitPipeline(ctx, t, f)
+	if !f.Running() && (isComplete(t) || f.completed == t.Generation) {
+		if rests, err := r.rest(ctx, t, f); rests {
+			return ctrl.Result{RequeueAfter: askedPoll}, err
 		}
-		f.completed = 0
-	} else if isComplete(t) && !f.Running() {
-		return ctrl.Result{RequeueAfter: askedPoll}, nil
 	}
 	if !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
 		if err := r.applyFinalizer(ctx, t, true); err != nil {

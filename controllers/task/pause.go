@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -64,6 +63,19 @@ func asked(t *v1alpha1.Task) bool {
 	return false
 }
 
+// rest reports whether a Task that has come to its end is left alone: it goes on if somebody asks for a retry, and one of a
+// Pipeline only tells so.
+func (r *Reconciler) rest(ctx context.Context, t *v1alpha1.Task, f *taskFlow) (bool, error) {
+	switch {
+	case !asked(t):
+		return isComplete(t), nil
+	case isMember(t):
+		return true, r.awaitPipeline(ctx, t, f)
+	}
+	f.completed = 0
+	return false, nil
+}
+
 // isMember reports whether a Task ends and goes on only together with the others of its Pipeline, whose lead sees to it.
 func isMember(t *v1alpha1.Task) bool {
 	return t.Spec.Pipeline != nil && t.Spec.Pipeline.Lead == nil && metav1.GetControllerOf(t) != nil
@@ -71,8 +83,8 @@ func isMember(t *v1alpha1.Task) bool {
 
 // awaitPipeline tells the Pipeline that a Task that is complete is asked for a retry. The Pipeline gives all its Tasks a
 // spec with which they go on, so that those whose inputs come of the retry do not miss them.
-func (r *Reconciler) awaitPipeline(ctx context.Context, t *v1alpha1.Task, f *taskFlow) (ctrl.Result, error) {
+func (r *Reconciler) awaitPipeline(ctx context.Context, t *v1alpha1.Task, f *taskFlow) error {
 	f.completed = t.Generation
 	s := state{task: t, now: r.now(), snapshot: f.Snapshot(), asked: true}
-	return ctrl.Result{RequeueAfter: askedPoll}, client.IgnoreNotFound(r.writeStatus(ctx, t, f, s))
+	return client.IgnoreNotFound(r.writeStatus(ctx, t, f, s))
 }

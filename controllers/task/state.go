@@ -108,26 +108,42 @@ func (s *state) progress() metav1.Condition {
 		return condition(no, v1alpha1.ReasonStarting, "looking at the files")
 	case s.finished:
 		return condition(yes, v1alpha1.ReasonComplete, "%s done, %d failed", fileCount(snap.Done), snap.Failed)
-	case s.task.Spec.IsSuspended() && (s.fleet.Running > 0 || len(snap.Workers) > 0):
-		return condition(no, v1alpha1.ReasonDraining, "suspended: workers finish what they have in hand")
-	case s.task.Spec.IsSuspended():
-		return condition(no, v1alpha1.ReasonSuspended, "spec.suspend is true")
-	case snap.Ending != "" && s.fleet.Running == 0:
-		return condition(no, v1alpha1.ReasonSuspended, "somebody has asked it to stop: tigerflow resume %s", s.records())
-	case snap.Ending != "":
-		return condition(no, v1alpha1.ReasonDraining, "somebody has asked it to stop: workers finish what they have in hand")
+	case s.task.Spec.IsSuspended() || snap.Ending != "":
+		return s.held()
 	case s.complete:
 		return condition(yes, v1alpha1.ReasonDraining, "all files are done or failed; the workers end")
-	case snap.Pending+snap.Running == 0 && snap.Settling > 0:
-		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", flow.Settle)
-	case snap.Pending+snap.Running == 0 && snap.Candidates > 0:
-		return condition(yes, v1alpha1.ReasonIdle, "no files to process: %s not chosen by the staging of the Pipeline", fileCount(snap.Candidates))
 	case snap.Pending+snap.Running == 0:
-		return condition(yes, v1alpha1.ReasonIdle, "no files to process")
+		return s.idle()
 	case snap.HeldBack > 0 && snap.Pending+snap.Running == snap.HeldBack:
 		return condition(yes, v1alpha1.ReasonWaiting, "%s held back until the tasks that depend on this one catch up: maxIntermediates", fileCount(snap.HeldBack))
 	}
 	return s.atWork()
+}
+
+// held is how far a Task is that is not to work.
+func (s *state) held() metav1.Condition {
+	const no = metav1.ConditionFalse
+	switch {
+	case s.task.Spec.IsSuspended() && (s.fleet.Running > 0 || len(s.snapshot.Workers) > 0):
+		return condition(no, v1alpha1.ReasonDraining, "suspended: workers finish what they have in hand")
+	case s.task.Spec.IsSuspended():
+		return condition(no, v1alpha1.ReasonSuspended, "spec.suspend is true")
+	case s.fleet.Running == 0:
+		return condition(no, v1alpha1.ReasonSuspended, "somebody has asked it to stop: tigerflow resume %s", s.records())
+	}
+	return condition(no, v1alpha1.ReasonDraining, "somebody has asked it to stop: workers finish what they have in hand")
+}
+
+// idle is how far a Task is that has no files to process.
+func (s *state) idle() metav1.Condition {
+	const yes = metav1.ConditionTrue
+	switch {
+	case s.snapshot.Settling > 0:
+		return condition(yes, v1alpha1.ReasonWaiting, "inputs may still be being written: they are taken when they have not changed for %s", flow.Settle)
+	case s.snapshot.Candidates > 0:
+		return condition(yes, v1alpha1.ReasonIdle, "no files to process: %s not chosen by the staging of the Pipeline", fileCount(s.snapshot.Candidates))
+	}
+	return condition(yes, v1alpha1.ReasonIdle, "no files to process")
 }
 
 // atWork is how far a Task is that has files to process.
