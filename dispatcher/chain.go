@@ -32,7 +32,7 @@ type Chain struct {
 	MaxIntermediates int64  // outputs that may wait for any one of the Children; 0 is no limit
 }
 
-// Lead is what the first root of a pipeline does for all of it: it counts its files, chooses which are taken next, and is
+// Lead is what one root of a pipeline does for all of it: it counts its files, chooses which are taken next, and is
 // drained when all of it is.
 type Lead struct {
 	Tasks   []Member

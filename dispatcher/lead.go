@@ -18,6 +18,7 @@ type lead struct {
 	tracker *progress.Tracker // nil unless this Task is the lead
 	name    string            // of this Task
 	counts  progress.Counts
+	earlier int64 // finished and failed when it was first counted; -1 before
 	open    int64 // files that this Task is through with, and the pipeline is not
 	behind  bool  // the ledger has more than was read
 	err     error // why a history cannot be read
@@ -32,7 +33,7 @@ func newLead(l *Lead, self *spool.Spec) lead {
 	if !slices.ContainsFunc(l.Tasks, func(m Member) bool { return m.Name == self.Task }) {
 		tracker, err = nil, fmt.Errorf("the pipeline that task %s leads has no such task", self.Task)
 	}
-	return lead{tracker: tracker, name: self.Task, err: err, behind: true}
+	return lead{tracker: tracker, name: self.Task, err: err, behind: true, earlier: -1}
 }
 
 // track begins to follow the histories of all tasks.
@@ -61,6 +62,9 @@ func (d *Dispatcher) follow(ctx context.Context, _ time.Time) error {
 	}
 	l.err = err
 	l.behind, l.counts, l.open = false, l.tracker.Counts(), l.tracker.Unsettled(l.name)
+	if l.earlier < 0 && err == nil {
+		l.earlier = l.counts.Finished + l.counts.Failed
+	}
 	d.watchHistories()
 	return nil
 }
@@ -98,7 +102,9 @@ func (d *Dispatcher) pipelineCounts(running int64) *PipelineCounts {
 	}
 	c, unbegun := d.lead.counts, d.unbegun()
 	running = min(running, unbegun)
-	return &PipelineCounts{Staged: unbegun - running, InProgress: c.InProgress + running, Finished: c.Finished, Failed: c.Failed}
+	return &PipelineCounts{
+		Staged: unbegun - running, InProgress: c.InProgress + running, Finished: c.Finished, Failed: c.Failed, Earlier: max(0, d.lead.earlier),
+	}
 }
 
 // stagingCounts is what the steps are told of the files that are no candidates.

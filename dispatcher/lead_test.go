@@ -37,7 +37,11 @@ func newLedPipeline(t *testing.T, steps ...staging.Step) (lead, other, child *ri
 func (r *rig) wantPipeline(staged, inProgress, finished, failed int64) *Snapshot {
 	r.t.Helper()
 	s := r.after(time.Second)
-	if want := (PipelineCounts{staged, inProgress, finished, failed}); s.Pipeline == nil || *s.Pipeline != want {
+	want := PipelineCounts{Staged: staged, InProgress: inProgress, Finished: finished, Failed: failed}
+	if s.Pipeline != nil {
+		want.Earlier = s.Pipeline.Earlier
+	}
+	if s.Pipeline == nil || *s.Pipeline != want {
 		r.t.Fatalf("the pipeline has %+v, want %+v", s.Pipeline, want)
 	}
 	return s
@@ -73,13 +77,15 @@ func TestLeadCounts(t *testing.T) {
 		child.after(time.Second)
 	}
 	lead.after(time.Second)
-	if s := lead.wantPipeline(0, 0, 1, 1); !s.Drained {
+	if s := lead.wantPipeline(0, 0, 1, 1); !s.Drained || s.Pipeline.Earlier != 0 {
 		t.Errorf("%+v", s)
 	}
 	lead.crash()
 	lead.begin()
 	lead.drained()
-	lead.wantPipeline(0, 0, 1, 1)
+	if s := lead.wantPipeline(0, 0, 1, 1); s.Pipeline.Earlier != 2 {
+		t.Errorf("%+v", s.Pipeline)
+	}
 
 	lead.input("late.txt")
 	if lead.wantPipeline(1, 0, 1, 1).Drained {

@@ -38,12 +38,13 @@ type Snapshot struct {
 	Ending  spool.RequestKind // what somebody has asked for, Drain or Stop: this dispatcher feeds nothing more
 }
 
-// PipelineCounts are the files of a whole pipeline. Each is in one of them.
+// PipelineCounts are the files of a whole pipeline. Each is in one of the first four.
 type PipelineCounts struct {
 	Staged     int64 // no Task has begun it
 	InProgress int64
 	Finished   int64 // every Task without children has succeeded on it
 	Failed     int64 // at least one Task has failed on it
+	Earlier    int64 // of Finished and Failed, those that were so when this dispatcher first counted
 }
 
 // WorkerState is a worker that has been born and not ended.

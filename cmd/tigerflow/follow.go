@@ -60,7 +60,7 @@ type followedPipeline struct {
 	tasks  []*followed
 	lead   *followed // which counts for all
 	object v1alpha1.Pipeline
-	before dispatcher.PipelineCounts
+	before int64 // files that were finished or had failed before this run
 	seen   bool
 	done   bool
 	err    error
@@ -214,7 +214,7 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 
 func (f *follower) lookAtPipeline(ctx context.Context, p *followedPipeline) error {
 	if counts := p.lead.last.Pipeline; counts != nil && !p.seen {
-		p.seen, p.before = true, *counts
+		p.seen, p.before = true, counts.Earlier
 	}
 	if err := f.get(ctx, client.ObjectKeyFromObject(&p.object), &p.object); err != nil {
 		return err

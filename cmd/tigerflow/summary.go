@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/dispatcher"
 )
 
 // summarize prints what became of the files: the tables of kubectl, and a line or more for each object.
@@ -60,11 +61,11 @@ func (t *followed) summarizeFailures(out io.Writer, task string) {
 func (p *followedPipeline) summarize(out io.Writer) {
 	spec := &p.object.Spec
 	lead := &p.lead.last
-	counts := p.before
+	var counts dispatcher.PipelineCounts
 	if lead.Pipeline != nil {
 		counts = *lead.Pipeline
 	}
-	fresh := max(0, counts.Finished+counts.Failed-p.before.Finished-p.before.Failed)
+	fresh := max(0, counts.Finished+counts.Failed-p.before)
 	summarizeFiles(out, p.object.Name, fresh, p.took, directory(&spec.Workspace, spec.Output.Directory))
 	for _, t := range p.tasks {
 		t.summarizeFailures(out, " in "+t.name)
