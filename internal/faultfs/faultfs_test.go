@@ -433,6 +433,22 @@ func TestLose(t *testing.T) {
 	lost.Close()
 }
 
+// TestCloseUnderOpenFiles: a file that is open does not keep the mount.
+func TestCloseUnderOpenFiles(t *testing.T) {
+	p := newPair(t, Options{WriteBack: long}, Options{})
+	f, err := os.Create(p.on(p.a, "f"))
+	must(t, err)
+	_, err = f.WriteString("x")
+	must(t, err)
+	must(t, p.a.Close())
+	if _, err := f.Stat(); err == nil {
+		t.Error("the file of a mount that is gone can be asked about")
+	}
+	if err := f.Close(); err == nil {
+		t.Error("closing it tells nothing of what is lost")
+	}
+}
+
 // TestRemovedElsewhere: what another host has removed can neither be read, written, linked nor put anything into.
 func TestRemovedElsewhere(t *testing.T) {
 	p := newPair(t, Options{Names: long, Attrs: long}, Options{})

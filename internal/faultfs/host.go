@@ -154,7 +154,7 @@ func (h *Host) Lose(errno syscall.Errno) {
 	h.resume()
 }
 
-// Close unmounts, also under processes that use the mount.
+// Close unmounts, also under processes that use the mount: what they wait for or ask from now on fails.
 func (h *Host) Close() error {
 	select {
 	case <-h.over:
@@ -184,8 +184,9 @@ func (h *Host) closeAll() {
 	clear(h.inodes)
 }
 
+// unmount has the kernel drop the connection: a file that somebody has open would keep it.
 func unmount(dir string) error {
-	err := unix.Unmount(dir, unix.MNT_DETACH)
+	err := unix.Unmount(dir, unix.MNT_FORCE|unix.MNT_DETACH)
 	if errors.Is(err, unix.EPERM) {
 		err = fusermount(dir)
 	}

@@ -16,6 +16,9 @@ import (
 // patience is for what must come about on however slow a machine.
 const patience = 10 * time.Minute
 
+// killTime is how long what was killed may take to end.
+const killTime = time.Minute
+
 var (
 	seeds    = flag.Int("seeds", 8, "how many seeds to run")
 	from     = flag.Uint64("from", 1, "the first seed")

@@ -2,10 +2,12 @@ package faults
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -69,9 +71,7 @@ func runSeed(root, binary string, seed uint64) (findings []string, trace string)
 		nodes: map[*machine]bool{}, published: map[string][]faultfs.Event{}, rng: rand.New(rand.NewPCG(seed, 21)),
 	}
 	err = s.run()
-	if closeErr := s.close(); err == nil {
-		err = closeErr
-	}
+	err = errors.Join(err, s.close())
 	if err != nil {
 		findings = append(findings, err.Error())
 	} else {
@@ -382,7 +382,7 @@ func (s *system) loseHost(h *host, a action) error {
 	h.fs.Lose([]syscall.Errno{syscall.EIO, syscall.ESTALE}[a.n%2])
 	s.hosts = slices.DeleteFunc(s.hosts, func(o *host) bool { return o == h })
 	fall := func() {
-		h.crash()
+		_ = h.crash() // close tells
 		if s.scheduler != nil {
 			s.scheduler.down(h.machine)
 		}
@@ -492,22 +492,24 @@ func (s *system) until(what string, holds func() bool) error {
 }
 
 func (s *system) close() error {
+	var errs []error
 	for _, h := range s.past {
 		h.fs.Resume() // nothing is left waiting
 		if h.machine != nil {
-			h.crash()
+			errs = append(errs, h.crash())
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		buf := make([]byte, 1<<20)
+		s.say("%v; what this process does:\n%s", err, buf[:runtime.Stack(buf, true)])
+	}
+	for _, h := range s.past {
+		errs = append(errs, h.fs.Close())
 	}
 	if s.scheduler != nil {
 		s.scheduler.close()
 	}
-	var first error
-	for _, h := range s.past {
-		if err := h.fs.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
+	return errors.Join(errs...)
 }
 
 func (s *system) spool() string { return spool.Dir(s.tree("out"), s.spec.Task) }
