@@ -25,6 +25,9 @@ const (
 	roundRest = 100 * time.Millisecond
 	// syncGap is how long the ledger may be ahead of the disk: the outputs themselves tell what it would lose.
 	syncGap = time.Second
+	// syncRest is syncGap for a Task without durability. Only a sync tells of data that the storage refused behind a write that
+	// succeeded: the hole that it leaves hides all later entries from children and from the next dispatcher.
+	syncRest = 5 * time.Second
 )
 
 // Config is what a dispatcher is told.
@@ -223,7 +226,7 @@ func (d *Dispatcher) save(_ context.Context, now time.Time) error {
 	if !d.dirty {
 		return nil
 	}
-	if d.spec.Durability == spool.None || now.Before(d.syncAt) {
+	if now.Before(d.syncAt) {
 		if err := d.lock.Flush(); err != nil {
 			return err
 		}
@@ -235,7 +238,9 @@ func (d *Dispatcher) save(_ context.Context, now time.Time) error {
 	}
 	failpoint.Reach(failpoint.DispatcherSaved)
 	d.dirty = false
-	d.syncAt = now.Add(syncGap)
+	if d.syncAt = now.Add(syncGap); d.spec.Durability == spool.None {
+		d.syncAt = now.Add(syncRest)
+	}
 	return nil
 }
 

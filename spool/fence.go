@@ -72,11 +72,12 @@ func (s *Spool) fenceUnborn(id string, epoch int) error {
 	return err
 }
 
-// writeWord makes the file that is the word. What stands in it is for people, so a full disk does not matter: the dead
-// worker's temporaries may be what fills it.
+// writeWord makes the file that is the word. What stands in it is for people, so that the storage does not take it does not
+// matter: the dead worker's temporaries may be what fills the disk, and the client of a network file system tells of a write
+// that was once refused at each close.
 func writeWord(path string, epoch int) error {
 	err := os.WriteFile(path, fmt.Appendf(nil, "%d\n", epoch), 0o666)
-	if _, lookErr := os.Lstat(path); IsFull(err) && lookErr == nil {
+	if _, lookErr := os.Lstat(path); lookErr == nil {
 		return nil
 	}
 	return err

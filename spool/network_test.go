@@ -129,3 +129,20 @@ func TestJournalSurvivesALateRefusal(t *testing.T) {
 		t.Errorf("%d of 6 records can be read", n)
 	}
 }
+
+// TestFenceWhoseWordIsRefused: a client of a network file system tells of a write that was refused at each close, until
+// somebody syncs. That the word is there is enough.
+func TestFenceWhoseWordIsRefused(t *testing.T) {
+	s, host := mounted(t, faultfs.Options{})
+	l, w := lock(t, s), bear(t, s, "k.0.r1")
+	host.Decide(func(c faultfs.Call) faultfs.Fault {
+		if c.Op == faultfs.OpFlush && strings.HasSuffix(c.Path, "/fenced") {
+			return faultfs.Fault{Before: syscall.EROFS}
+		}
+		return faultfs.Fault{}
+	})
+	if _, err := l.Fence(w.ID()); err != nil || !w.Fenced() {
+		t.Errorf("fenced: %t, %v", w.Fenced(), err)
+	}
+	host.Decide(nil)
+}

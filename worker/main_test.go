@@ -19,7 +19,7 @@ import (
 // brisk is a worker without patience.
 var brisk = timing{
 	beat: 50 * time.Millisecond, hold: 200 * time.Millisecond, restart: 10 * time.Millisecond, probe: 20 * time.Millisecond,
-	silence: time.Minute, grace: 100 * time.Millisecond,
+	sync: 50 * time.Millisecond, silence: time.Minute, grace: 100 * time.Millisecond,
 }
 
 // interpreter is Python itself and not what a version manager puts in its place, which is slow.

@@ -56,8 +56,10 @@ type recorder struct {
 	final bool             // nothing comes any more
 	due   <-chan time.Time // of the next persist; nil if nothing waits
 	retry time.Duration    // the last wait for the storage
-	group []pending        // not published, or not known to be durable
-	ended []*batch         // to be let go once the journal is written, with Fsync synced
+	// syncedAt is when the journal was last synced.
+	syncedAt time.Time
+	group    []pending // not published, or not known to be durable
+	ended    []*batch  // to be let go once the journal is written, with Fsync synced
 
 	names   []spool.Name // done, for the next record
 	seconds []float64
@@ -67,7 +69,7 @@ type recorder struct {
 func newRecorder(w *spool.Worker, spec *spool.Spec, c Config, stop context.CancelCauseFunc) *recorder {
 	return &recorder{
 		w: w, spec: spec, log: c.Log, narrate: c.Narrate, time: c.timing, stop: stop,
-		in: make(chan outcomes, 16), failed: make(chan error, 1), start: time.Now(),
+		in: make(chan outcomes, 16), failed: make(chan error, 1), start: time.Now(), syncedAt: time.Now(),
 	}
 }
 
@@ -181,7 +183,7 @@ func (r *recorder) persist() {
 	r.flushNames()
 	var journalErr error
 	switch {
-	case r.spec.Durability == spool.None:
+	case r.spec.Durability == spool.None && time.Since(r.syncedAt) < r.time.sync:
 		if journalErr = r.w.Journal.Flush(); journalErr == nil {
 			r.recorded(len(r.ended))
 		}
@@ -205,6 +207,7 @@ func (r *recorder) syncJournal() error {
 	ended := len(r.ended)
 	err := r.w.Journal.Sync()
 	if err == nil {
+		r.syncedAt = time.Now()
 		r.recorded(ended)
 	}
 	return err

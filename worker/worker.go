@@ -39,6 +39,9 @@ type timing struct {
 	hold    time.Duration // how long a file may be in hand before those that wait behind it are given back
 	restart time.Duration // wait after a handler died for nothing; doubled each time
 	probe   time.Duration // first wait for a storage that fails; doubled each time
+	// sync is the longest that records stay unsynced whatever the Task's durability. Only a sync tells of data that the
+	// storage refused behind a write that succeeded: the hole that it leaves hides all later records.
+	sync time.Duration
 	// silence is how long a worker of a Local Task may fail to show that it lives before it stops working by its own
 	// decision: after that a successor may be started, and a Local Task never has two.
 	silence time.Duration
@@ -46,7 +49,7 @@ type timing struct {
 }
 
 var usual = timing{
-	beat: 5 * time.Second, hold: 10 * time.Second, restart: time.Second, probe: time.Second, silence: 30 * time.Second,
+	beat: 5 * time.Second, hold: 10 * time.Second, restart: time.Second, probe: time.Second, sync: 5 * time.Second, silence: 30 * time.Second,
 	grace: 5 * time.Second,
 }
 
