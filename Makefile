@@ -40,12 +40,14 @@ test-go: worker $(TOOLS)/kubectl ## Run the Go tests, with the race detector.
 	hack/test-tools.sh
 	PATH="$(TOOLS):$$PATH" go test $(RACE) -timeout 30m ./...
 
-SEEDS ?= 1000
-FROM  ?= 1000
+SEEDS     ?= 1000
+FROM      ?= 1000
+PIPELINES ?= 200
+FILES     ?= 10000
 
 .PHONY: soak
-soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000. Needs root.
-	go test $(RACE) -timeout 24h ./test/faults -v -run TestSeeds -seeds $(SEEDS) -from $(FROM)
+soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000 PIPELINES=200 FILES=10000. Needs root.
+	go test $(RACE) -timeout 24h ./test/faults -v -run 'TestSeeds|TestPipelines' -seeds $(SEEDS) -from $(FROM) -pipelines $(PIPELINES) -pipeline-files $(FILES)
 
 .PHONY: test-python
 test-python: build ## Run the tests of the Python package.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,10 @@ func TestMain(m *testing.M) {
 		}
 		_, _ = f.WriteString("x")
 		_, _ = os.Stdout.WriteString("x")
+		if os.Getenv("FAULTFS_EXEC") != "" {
+			_, _ = os.Stdin.Read(make([]byte, 1))
+			panic(syscall.Exec("/proc/self/exe", []string{"look"}, []string{"FAULTFS_LOOK=/"}))
+		}
 		select {}
 	}
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
@@ -377,6 +382,35 @@ func TestHang(t *testing.T) {
 	must(t, os.WriteFile(p.on(p.b, "h"), nil, 0o600)) // the other host goes on
 	p.a.Resume()
 	must(t, <-found)
+}
+
+// TestHangInExec: what a process asks while it becomes another program is answered when the host goes on.
+func TestHangInExec(t *testing.T) {
+	p := newPair(t, Options{}, Options{})
+	g, err := os.Create(p.on(p.b, "g"))
+	must(t, err)
+	g.Close()
+	becomes := exec.Command(os.Args[0])
+	becomes.Env = append(os.Environ(), "FAULTFS_EXEC=1", "FAULTFS_HOLD="+p.on(p.a, "g"))
+	stdin, err := becomes.StdinPipe()
+	must(t, err)
+	stdout, err := becomes.StdoutPipe()
+	must(t, err)
+	must(t, becomes.Start())
+	_, err = stdout.Read(make([]byte, 1)) // it has the file open
+	must(t, err)
+	p.a.Hang(false)
+	_, err = stdin.Write([]byte("x"))
+	must(t, err)
+	eventually(t, "its close", func() bool { return p.a.count(OpFlush) > 0 })
+	// Whether it is killed is asked for 10 ms later, and on some kernels answered at once.
+	buf, polls := make([]byte, 1<<20), 0
+	eventually(t, "the question whether it is killed", func() bool {
+		polls++
+		return polls > 100 || strings.Contains(string(buf[:runtime.Stack(buf, true)]), "faultfs.exiting(")
+	})
+	p.a.Resume()
+	must(t, becomes.Wait())
 }
 
 func TestInterruptibleHang(t *testing.T) {

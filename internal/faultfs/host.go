@@ -239,6 +239,9 @@ func (h *Host) fault(op Op, path func() string) Fault {
 // wait is the time before an operation is done.
 func (h *Host) wait(ctx context.Context, delay time.Duration) syscall.Errno {
 	h.pause(delay)
+	// It is asked beside: the kernel does not tell of a process that closes its files in execve(2) before it has the answer
+	// that is waited for here.
+	ends, asked := make(chan bool, 1), false
 	for {
 		h.mu.Lock()
 		hung, intr := h.hung, h.intr
@@ -248,9 +251,17 @@ func (h *Host) wait(ctx context.Context, delay time.Duration) syscall.Errno {
 		}
 		select {
 		case <-hung:
-		case <-time.After(10 * time.Millisecond): // an exiting process sends no interrupt, and a second signal neither
-			if intr && ctx.Err() != nil || killed(ctx) {
+		case asked = <-ends:
+			if asked {
 				return syscall.EINTR
+			}
+		case <-time.After(10 * time.Millisecond): // an exiting process sends no interrupt, and a second signal neither
+			if intr && ctx.Err() != nil {
+				return syscall.EINTR
+			}
+			if !asked {
+				asked = true
+				go func() { ends <- killed(ctx) }() // ends when the operation is answered at the latest
 			}
 		}
 	}

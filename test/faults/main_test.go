@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/internal/faultfs"
+	"tigerflow.dev/tigerflow/task"
 )
 
 // patience is for what must come about on however slow a machine.
@@ -38,6 +39,10 @@ func TestMain(m *testing.M) {
 			err = runNode(os.Args[2])
 		case "user":
 			serveUser()
+		case "pipeline":
+			err = runPipelineNode(os.Args[2])
+		case "stage":
+			task.Main[stage]()
 		default:
 			os.Exit(m.Run())
 		}
@@ -52,23 +57,7 @@ func TestMain(m *testing.M) {
 
 // TestSeeds runs seeds, each a system with faults of its own.
 func TestSeeds(t *testing.T) {
-	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("mounting needs root and FUSE: %v", err)
-		}
-		t.Skip("mounting needs root and FUSE")
-	}
-	root, err := faultfs.TempRoot("tigerflow-faults")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !*keep {
-		defer os.RemoveAll(root)
-	}
-	binary := filepath.Join(t.TempDir(), "tigerflow-worker")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/worker").CombinedOutput(); err != nil {
-		t.Fatalf("building the worker: %v\n%s", err, out)
-	}
+	root, binary := prepare(t)
 	var wg sync.WaitGroup
 	next := make(chan uint64)
 	for range *parallel {
@@ -93,4 +82,29 @@ func TestSeeds(t *testing.T) {
 	}
 	close(next)
 	wg.Wait()
+}
+
+// prepare makes the folder of the seeds and builds the worker.
+func prepare(t *testing.T) (root, binary string) {
+	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("mounting needs root and FUSE: %v", err)
+		}
+		t.Skip("mounting needs root and FUSE")
+	}
+	root, err := faultfs.TempRoot("tigerflow-faults")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !*keep {
+			_ = os.RemoveAll(root) // the next run's TempRoot does it
+		}
+	})
+	binary = filepath.Join(t.TempDir(), "tigerflow-worker")
+	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/worker").CombinedOutput(); err != nil {
+		t.Fatalf("building the worker: %v\n%s", err, out)
+	}
+	return root, binary
 }
