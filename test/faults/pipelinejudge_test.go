@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/progress"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -71,7 +72,7 @@ func (r *pipelineRun) judge() (findings []string) {
 		}
 		r.judgeInput(stemOf(i), all, say)
 	}
-	text := fmt.Sprintf("&{Staged:0 InProgress:0 Finished:%d Failed:%d}", finished, lost)
+	text := pipelineText(&dispatcher.PipelineCounts{Finished: finished, Failed: lost})
 	for _, m := range graph {
 		text += fmt.Sprintf(" %s %d/%d", m.name, done[m.name], failed[m.name])
 		r.judgeSpool(m, say)

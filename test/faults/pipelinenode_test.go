@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/fleet"
 	"tigerflow.dev/tigerflow/flow"
@@ -64,8 +65,8 @@ func (n *pipelineNode) step(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("task %s: %w", m.name, err))
 		}
 	}
-	if lead := n.flows[0].Snapshot(); lead != nil {
-		now := status{PID: os.Getpid(), Drained: lead.Drained, Text: fmt.Sprintf("%+v", lead.Pipeline)}
+	if lead := n.flows[0].Snapshot(); lead != nil && lead.Pipeline != nil {
+		now := status{PID: os.Getpid(), Drained: lead.Drained, Text: pipelineText(lead.Pipeline)}
 		for i, m := range graph {
 			if s := n.flows[i].Snapshot(); s == nil {
 				now.Drained = false
@@ -80,6 +81,11 @@ func (n *pipelineNode) step(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// pipelineText is what is to be the same whichever control plane tells it.
+func pipelineText(c *dispatcher.PipelineCounts) string {
+	return fmt.Sprintf("staged %d in progress %d finished %d failed %d", c.Staged, c.InProgress, c.Finished, c.Failed)
 }
 
 func (n *pipelineNode) stepTask(ctx context.Context, i int, m member) error {
