@@ -47,7 +47,7 @@ func dryRun(ctx context.Context, out io.Writer, objects []*unstructured.Unstruct
 func dryRunTask(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
 	var t v1alpha1.Task
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &t); err != nil {
-		return usageError{fmt.Errorf("Task %s: %w", u.GetName(), err)}
+		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	fmt.Fprintf(out, "Task %s in %s\n", t.Name, t.Spec.Workspace.Path)
 	if err := planTasks(out, []*v1alpha1.Task{&t}); err != nil {
@@ -59,11 +59,11 @@ func dryRunTask(ctx context.Context, out io.Writer, u *unstructured.Unstructured
 func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
 	var p v1alpha1.Pipeline
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
-		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	g, err := pipeline.New(&p.Spec)
 	if err != nil {
-		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	tasks := g.Tasks(&p)
 	fmt.Fprintf(out, "Pipeline %s in %s\n", p.Name, p.Spec.Workspace.Path)

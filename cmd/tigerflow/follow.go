@@ -84,11 +84,11 @@ func (f *follower) add(u *unstructured.Unstructured) error {
 	}
 	p := &followedPipeline{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.object); err != nil {
-		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	g, err := pipeline.New(&p.object.Spec)
 	if err != nil {
-		return usageError{fmt.Errorf("Pipeline %s: %w", u.GetName(), err)}
+		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	for _, task := range g.Tasks(&p.object) {
 		t := &followed{key: client.ObjectKeyFromObject(task), name: task.DisplayName(), pipeline: p}
@@ -234,10 +234,10 @@ func stoppedBy(name string) error {
 // get reads an object as the controllers see it. A Task that its Pipeline is yet to make stays as it was.
 func (f *follower) get(ctx context.Context, key types.NamespacedName, into client.Object) error {
 	err := f.plane.cached.Get(ctx, key, into)
-	if err == nil || apierrors.IsNotFound(err) || ctx.Err() != nil { // the run is being ended: following it has not failed
-		return nil
+	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil { // else the run is being ended: following it has not failed
+		return fmt.Errorf("following %s: %w", key.Name, err)
 	}
-	return fmt.Errorf("following %s: %w", key.Name, err)
+	return nil
 }
 
 // notice tells once of a condition that a person can do something about.
