@@ -22,7 +22,7 @@ func TestWhatTheSchemaAdmitsDecodes(t *testing.T) {
 }
 
 func testWhatTheSchemaAdmitsDecodes(t *testing.T, a *admission) {
-	const tries = 2400
+	const tries = 1200
 	admitted, seen := 0, map[string]bool{}
 	for seed := range uint64(tries) {
 		if obj, ok := tryGenerated(t, a, seed, 0.004); ok {
@@ -36,7 +36,8 @@ func testWhatTheSchemaAdmitsDecodes(t *testing.T, a *admission) {
 		t.Errorf("only %d of %d generated objects were admitted: the generator misses the rules", admitted, tries)
 	}
 	a.walk(func(path string, _ *schema.Structural) {
-		if !seen[path] && !strings.HasSuffix(path, ".params[*]") {
+		elsewhere := strings.HasPrefix(path, "spec.pipeline.lead.staging[].") // those of Pipelines, which are seen there
+		if !seen[path] && !elsewhere && !strings.HasSuffix(path, ".params[*]") {
 			t.Errorf("no admitted %s has %s", a.kind, path)
 		}
 	})
