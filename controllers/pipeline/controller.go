@@ -44,6 +44,7 @@ type Reconciler struct {
 type memory struct {
 	applied map[types.UID]int64 // the generation that the last write of a Task made
 	wrote   time.Time           // when the status was last written
+	told    int64               // the generation that it was about
 }
 
 // SetupWithManager registers the controller.
@@ -74,7 +75,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
 	}
-	s := state{pipeline: p, now: r.now()}
+	s := state{pipeline: p, now: r.now(), changed: p.Generation != p.Status.ObservedGeneration && p.Generation != m.told}
 	behind, err := r.advance(ctx, &s, m)
 	if err != nil || behind {
 		return ctrl.Result{RequeueAfter: cachePoll}, err

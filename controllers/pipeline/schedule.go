@@ -30,7 +30,7 @@ func (s *state) schedule() {
 	case lead.have.Spec.CompleteAfterIdle == nil && !all(others, isQuiet):
 		lead.want.Spec.CompleteAfterIdle = nil
 	case !othersEnded(lead) && !isComplete(lead.have):
-	case s.changed() || slices.ContainsFunc(others, isBusy) || othersEnded(lead) && !isFinal(lead, others):
+	case s.changed || slices.ContainsFunc(others, isBusy) || othersEnded(lead) && !isFinal(lead, others):
 		lead.want.Spec.CompleteAfterIdle = nil
 	default:
 		for _, other := range others {
@@ -73,9 +73,6 @@ func (s *state) others() []member {
 }
 
 func isLead(m member) bool { return m.want.Spec.Pipeline.Lead != nil }
-
-// changed reports whether the spec is one that no status tells of yet.
-func (s *state) changed() bool { return s.pipeline.Status.ObservedGeneration != s.pipeline.Generation }
 
 // isQuiet reports whether a task has nothing to do.
 func isQuiet(m member) bool {

@@ -184,6 +184,7 @@ func TestWithoutLimit(t *testing.T) {
 	h.limits("", "", "")
 	h.patch(h.pipeline("p"), "{completeAfterIdle: 1m}")
 	h.there("p-a", func(t *v1alpha1.Task) bool { return t.Spec.CompleteAfterIdle != nil })
+	h.wait("the change to be seen", func() bool { p := h.pipeline("p"); return p.Status.ObservedGeneration == p.Generation })
 	h.report("p-a", ended)
 	h.limits("1m0s", "0s", "0s")
 	h.patch(h.pipeline("p"), "{completeAfterIdle: null}")

@@ -17,6 +17,7 @@ const maxMessage = 32768
 // state is what one reconcile found of a Pipeline. Its conditions follow from it and from nothing else.
 type state struct {
 	pipeline *v1alpha1.Pipeline
+	changed  bool // the spec is one that no status tells of yet
 	now      time.Time
 	members  []member // in the order in which files go through them; none if the graph is invalid
 
@@ -54,9 +55,10 @@ func condition(status metav1.ConditionStatus, reason v1alpha1.Reason, format str
 
 // conditions sums the state up.
 func (s *state) conditions() []metav1.Condition {
-	stalled, degraded, ready := s.stalled(), s.degraded(), s.progress()
-	if stalled.Status == metav1.ConditionTrue {
-		ready = metav1.Condition{Status: metav1.ConditionFalse, Reason: stalled.Reason, Message: stalled.Message}
+	stalled, degraded := s.stalled(), s.degraded()
+	ready := metav1.Condition{Status: metav1.ConditionFalse, Reason: stalled.Reason, Message: stalled.Message}
+	if stalled.Status != metav1.ConditionTrue {
+		ready = s.progress()
 	}
 	complete := metav1.Condition{Status: metav1.ConditionFalse, Reason: ready.Reason, Message: ready.Message}
 	if ready.Reason == string(v1alpha1.ReasonComplete) {

@@ -44,7 +44,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state, m *memory) error
 	if err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
-	m.wrote = s.now
+	m.wrote, m.told = s.now, p.Generation
 	return nil
 }
 

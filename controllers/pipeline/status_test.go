@@ -101,7 +101,7 @@ func TestWritesKeepTheirPace(t *testing.T) {
 
 // Many Pipelines settle with a few writes each, and then none.
 func TestManyPipelines(t *testing.T) {
-	const many = 200
+	const many = 80
 	h := start(t, &Reconciler{Finalize: true, Period: time.Second})
 	began := time.Now()
 	for i := range many {

@@ -63,8 +63,8 @@ func TestRetryOfACompleteMember(t *testing.T) {
 	const owner = `{"metadata":{"ownerReferences":[{"apiVersion":"tigerflow.dev/v1alpha1","kind":"Pipeline","name":"p","uid":"1","controller":true}]}}`
 	h.must(h.client.Patch(h.Context(), h.named(), client.RawPatch(types.MergePatchType, []byte(owner))))
 	h.mend()
-	h.ask(spool.RequestRetry)
 	h.caughtUp()
+	h.ask(spool.RequestRetry)
 	h.poke()
 	task := h.state("Ready=False/Waiting Complete=False/Waiting Stalled=False/AsExpected Degraded=True/FilesFailed")
 	if got := messageOf(task, v1alpha1.ConditionReady); got != "somebody asks for new attempts: they begin when the Pipeline goes on" {
