@@ -156,7 +156,11 @@ func (e *engine) loop(asked, working, taking context.Context) {
 		timer.Reset(time.Until(next))
 		select {
 		case r := <-results:
-			e.onResults(r)
+			if working.Err() != nil { // a handler that is ended with all else has not crashed
+				e.end = causeOf(working)
+			} else {
+				e.onResults(r)
+			}
 		case s := <-e.started:
 			e.onStarted(s)
 		case err := <-e.rec.failed:
