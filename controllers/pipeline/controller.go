@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,8 +110,22 @@ func (r *Reconciler) advance(ctx context.Context, s *state, m *memory) (behind b
 		return false, nil
 	}
 	s.schedule()
+	if slices.ContainsFunc(s.members, isMissing) {
+		if gone, err := r.gone(ctx, s.pipeline); gone || err != nil { // the cache does not show yet why they are missing
+			return gone, err
+		}
+	}
 	r.applyTasks(ctx, s, m)
 	return false, nil
+}
+
+// gone reports whether a Pipeline is being deleted, or has been, by what the API server knows now.
+func (r *Reconciler) gone(ctx context.Context, p *v1alpha1.Pipeline) (bool, error) {
+	now := &v1alpha1.Pipeline{}
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(p), now); err != nil {
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	}
+	return now.UID != p.UID || !now.DeletionTimestamp.IsZero(), nil
 }
 
 // memory is that of one Pipeline, a new one if it has none.

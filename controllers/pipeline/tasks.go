@@ -25,6 +25,9 @@ type member struct {
 // name is the task's own.
 func (m member) name() string { return m.want.Spec.TaskName }
 
+// isMissing reports whether a Task is yet to be made.
+func isMissing(m member) bool { return m.have == nil && !m.taken }
+
 // look finds the Task of a task.
 func (r *Reconciler) look(ctx context.Context, s *state, want *v1alpha1.Task) error {
 	p := s.pipeline
