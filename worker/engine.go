@@ -158,6 +158,7 @@ func (e *engine) loop(asked, working, taking context.Context) {
 		case r := <-results:
 			if working.Err() != nil { // a handler that is ended with all else has not crashed
 				e.end = causeOf(working)
+				e.onLastResult(r)
 			} else {
 				e.onResults(r)
 			}
