@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -89,12 +90,22 @@ func foreground(args []string) []string {
 	})
 }
 
-// tellReady tells who has started this run in the background that it is under way.
-func tellReady() {
-	if os.Getenv(readyVariable) != "3" {
-		return
+// starter is the pipe to who has started this run in the background, nil if nobody has. No worker or author's program gets it,
+// or is told of it: one that runs tigerflow has other things open there.
+func starter() *os.File {
+	const fd = 3
+	told := os.Getenv(readyVariable)
+	_ = os.Unsetenv(readyVariable) // it cannot fail with this name
+	if told != strconv.Itoa(fd) {
+		return nil
 	}
-	if ready := os.NewFile(3, "ready"); ready != nil {
+	syscall.CloseOnExec(fd)
+	return os.NewFile(fd, "ready")
+}
+
+// tellReady tells who has started this run in the background that it is under way.
+func tellReady(ready *os.File) {
+	if ready != nil {
 		_, _ = ready.WriteString("\n") // who has gone needs no word
 		_ = ready.Close()
 	}

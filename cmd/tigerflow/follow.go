@@ -37,7 +37,8 @@ type follower struct {
 	drawn     bool                     // there is a terminal
 	bar       *progressbar.ProgressBar // nil until something is drawn
 	told      time.Time
-	ready     bool // all are under way, which was told
+	ready     bool     // all are under way, which was told
+	starter   *os.File // whom it is told; nil is nobody
 }
 
 // followed is one Task of a run.
@@ -135,7 +136,7 @@ func (f *follower) follow(ctx context.Context) error {
 		through, err := f.look(ctx)
 		if !f.ready && f.underWay() {
 			f.ready = true
-			tellReady()
+			tellReady(f.starter)
 		}
 		if err != nil || through {
 			return err

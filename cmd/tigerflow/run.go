@@ -158,6 +158,7 @@ func readConfig(stderr io.Writer, data []byte, o runOptions) ([]*unstructured.Un
 
 // runObjects has a control plane run the objects until they are through.
 func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstructured.Unstructured, o runOptions) (err error) {
+	ready := starter()
 	p, err := startPlane(ctx)
 	if err != nil {
 		return err
@@ -165,6 +166,7 @@ func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstru
 	grace := upGrace
 	defer func() { err = errors.Join(err, p.stop(grace)) }()
 	f := newFollower(p, stderr)
+	f.starter = ready
 	for _, u := range objects {
 		if err := create(ctx, p.client, u, o.args[0]); err != nil {
 			return err
