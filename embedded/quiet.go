@@ -6,15 +6,25 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	_ "unsafe" // for linkname
 
 	"github.com/go-logr/logr"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+	_ "k8s.io/apiserver/pkg/storage/storagebackend/factory" // which owns etcdClientLogger
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// Quiet sends the errors of the Kubernetes and gRPC libraries to log and drops what else they have to say, which
+// etcdClientLogger is the logger of the API server's etcd client. It writes to stderr (a warning of a request that
+// was cancelled, say, when the plane ends soon after its start), and no call and no option changes it: its package
+// reads its level from the environment before main begins.
+//
+//go:linkname etcdClientLogger k8s.io/apiserver/pkg/storage/storagebackend/factory.etcd3ClientLogger
+var etcdClientLogger *zap.Logger
+
+// Quiet sends the errors of the Kubernetes, etcd and gRPC libraries to log and drops what else they have to say, which
 // by default they write to stderr. It sets the loggers of the whole process: a command calls it once, before Start.
 func Quiet(log logr.Logger) {
 	errorsOnly := logr.Discard()
@@ -25,6 +35,7 @@ func Quiet(log logr.Logger) {
 	ctrllog.SetLogger(errorsOnly)
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, errorWriter{errorsOnly}))
+	etcdClientLogger = zap.NewNop() // the API server tells of its failed requests itself
 }
 
 // errorSink drops all that is not an error.
