@@ -70,12 +70,34 @@ const (
 // executor's own matter.
 type Spec struct {
 	ID           WorkerID
+	Task         string        // the author's name of the Task, for what people see of a backend; may be empty
 	Spool        string        // the Task's spool folder: absolute
 	Args         []string      // further flags of the worker
 	Log          string        // the file to which the worker's stdout and stderr are appended: absolute
 	Resources    Resources     // what to reserve where a backend reserves; local processes share the machine
 	DrainTimeout time.Duration // from asking to drain until killing; 0 kills at once
 	WallTime     time.Duration // after which a backend that limits workers ends it; 0 is never. Args tell the worker of it
+	Container    Container     // in which the worker runs; zero is the bare environment of its machine
+	Slurm        Slurm         // for what runs on a Slurm cluster
+}
+
+// Container is where a backend that has containers runs a worker.
+type Container struct {
+	Image         string   // a file (absolute) or a reference; empty is no container
+	Binds         []Bind   // what the worker sees of the host, at the same paths
+	SetupCommands []string // lines of shell, run on the host before the container starts; those within are the worker's own
+}
+
+// Bind is a file or folder of the host that a container has, too.
+type Bind struct {
+	Path     string // absolute
+	ReadOnly bool
+}
+
+// Slurm is what the author asks of sbatch beyond Resources and WallTime. Empty leaves it to the cluster.
+type Slurm struct {
+	Partition, Account, QOS string
+	Options                 []string // further options of sbatch, as --name=value or -x
 }
 
 // Resources is what one worker needs. Zero leaves it to the backend.
