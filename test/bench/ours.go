@@ -38,6 +38,7 @@ type sample struct {
 	work  time.Duration // from the first output's publication to the last one's
 	after time.Duration // from there to the end of the process
 	cpu   time.Duration // of all processes, in user and system mode
+	user  time.Duration // of that: in user mode
 }
 
 const manifest = `apiVersion: tigerflow.dev/v1alpha1
@@ -91,7 +92,7 @@ func (b *bench) runOurs(g *ground, o ours, in, out string, files int) (sample, e
 	}
 	return sample{
 		first: first.Sub(begun), work: last.Sub(first), after: ended.Sub(last),
-		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
+		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), user: cmd.ProcessState.UserTime(),
 	}, nil
 }
 
