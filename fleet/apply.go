@@ -160,8 +160,9 @@ func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]exec
 			args = append(args, "--wall-time", need.WallTime.String())
 		}
 		specs = append(specs, executor.Spec{
-			ID: id, Spool: f.spool.Path(), Args: args, Log: f.spool.LogPath(id.String()),
+			ID: id, Task: need.Task, Spool: f.spool.Path(), Args: args, Log: f.spool.LogPath(id.String()),
 			Resources: need.Resources, DrainTimeout: need.DrainTimeout, WallTime: need.WallTime,
+			Container: need.Container, Slurm: need.Slurm,
 		})
 	}
 	return specs, nil

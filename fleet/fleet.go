@@ -17,12 +17,15 @@ import (
 
 // Need is what a Task asks of its workers.
 type Need struct {
+	Task                 string // the author's name
 	Min, Max, MaxPending int
 	DrainTarget          time.Duration // in which the backlog should be done
 	IdleTimeout          time.Duration // after which a worker beyond Min leaves
 	DrainTimeout         time.Duration
 	WallTime             time.Duration // of one worker; 0 is no limit
 	Resources            executor.Resources
+	Container            executor.Container
+	Slurm                executor.Slurm
 	Suspended            bool // drain to none
 }
 

@@ -11,8 +11,6 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
-	"tigerflow.dev/tigerflow/executor"
-	"tigerflow.dev/tigerflow/fleet"
 	"tigerflow.dev/tigerflow/flow"
 )
 
@@ -45,24 +43,6 @@ func asStall(err error) (*stall, bool) {
 		return &stall{reason: v1alpha1.Reason(r.Reason), message: r.Message}, true
 	}
 	return errors.AsType[*stall](err)
-}
-
-func wantOf(t *v1alpha1.Task) flow.Want {
-	s := &t.Spec
-	limit, ends := s.IdleBeforeComplete()
-	var wallTime time.Duration
-	if s.Slurm != nil {
-		wallTime = s.Slurm.Time.Duration
-	}
-	return flow.Want{
-		Ends: ends, IdleLimit: limit,
-		Need: fleet.Need{
-			Min: int(min(s.MinWorkers(), s.WorkersWithinLimit())), Max: int(s.WorkersWithinLimit()), MaxPending: int(s.MaxPending()),
-			DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(), WallTime: wallTime,
-			Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
-			Suspended: s.IsSuspended(),
-		},
-	}
 }
 
 // Close records the ends of the workers, which the caller has ended before, and lets go of all spools. It comes after

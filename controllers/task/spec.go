@@ -29,7 +29,7 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 		OutputDir:     within(s, s.Output.Directory),
 		OutputExt:     s.Output.Extension,
 		Handler:       handlerOf(s),
-		SetupCommands: s.SetupCommands,
+		SetupCommands: setupOf(s),
 		Concurrency:   int(s.FilesInHand()),
 		Durability:    spool.Durability(cmp.Or(s.Durability, v1alpha1.DurabilityFsync)),
 		Timeout:       spool.Duration(s.FileTimeout()),
@@ -155,14 +155,15 @@ func handlerOf(s *v1alpha1.TaskSpec) spool.Handler {
 	return h
 }
 
-// revisionOf hashes what a running worker has read once and for all.
+// revisionOf hashes what a running worker has read or was given once and for all.
 func revisionOf(spec spool.Spec, s *v1alpha1.TaskSpec) (string, error) {
 	spec.Retry, spec.Breaker = spool.Retry{}, spool.Breaker{} // the dispatcher's alone
 	text, err := json.Marshal(struct {
 		Spec      spool.Spec
 		Image     *v1alpha1.Container
 		Resources *v1alpha1.Resources
-	}{spec, s.Container, s.Resources})
+		OnHost    []string `json:",omitempty"`
+	}{spec, s.Container, s.Resources, containerOf(s).SetupCommands})
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,65 @@
+package task
+
+import (
+	"regexp"
+	"strings"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/flow"
+)
+
+// wantOf says what a Task asks of its workers.
+func wantOf(t *v1alpha1.Task) flow.Want {
+	s := &t.Spec
+	limit, ends := s.IdleBeforeComplete()
+	w := flow.Want{
+		Ends: ends, IdleLimit: limit,
+		Need: fleet.Need{
+			Task: t.DisplayName(),
+			Min:  int(min(s.MinWorkers(), s.WorkersWithinLimit())), Max: int(s.WorkersWithinLimit()), MaxPending: int(s.MaxPending()),
+			DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(),
+			Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
+			Container: containerOf(s), Suspended: s.IsSuspended(),
+		},
+	}
+	if sl := s.Slurm; sl != nil {
+		w.Need.WallTime = sl.Time.Duration
+		w.Need.Slurm = executor.Slurm{Partition: sl.Partition, Account: sl.Account, QOS: sl.QOS, Options: sl.SbatchOptions}
+	}
+	return w
+}
+
+// containerOf is where the workers run. That of a Slurm Task begins on its node, after the Task's own setup commands.
+func containerOf(s *v1alpha1.TaskSpec) executor.Container {
+	if s.Container == nil || s.Container.Image == "" {
+		return executor.Container{}
+	}
+	if s.Type != v1alpha1.TaskSlurm {
+		return executor.Container{Image: s.Container.Image}
+	}
+	return executor.Container{Image: imageOf(s), SetupCommands: s.SetupCommands}
+}
+
+// transport is the first part of a reference to an image, as Apptainer has them. What has none is a file or a folder.
+var transport = regexp.MustCompile(`^[a-z0-9+-]+:`)
+
+// imageOf is the image of a Slurm Task, with the path of one on the file system made absolute.
+func imageOf(s *v1alpha1.TaskSpec) string {
+	image := s.Container.Image
+	scheme := transport.FindString(image)
+	switch scheme {
+	case "", "docker-archive:", "oci-archive:", "oci:":
+		return scheme + string(within(s, strings.TrimPrefix(image, scheme)))
+	}
+	return image
+}
+
+// setupOf is the setup commands that workers run themselves.
+func setupOf(s *v1alpha1.TaskSpec) []string {
+	if containerOf(s).SetupCommands != nil {
+		return nil // they have run on the host when the worker starts
+	}
+	return s.SetupCommands
+}
