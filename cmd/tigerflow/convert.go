@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline"
 	"tigerflow.dev/tigerflow/pipeline/config"
 )
@@ -43,7 +44,7 @@ key that it does not know, is said on stderr. The exit code is 2 if CONFIG is wr
 func convert(stdout, stderr io.Writer, o config.Options) error {
 	data, err := os.ReadFile(o.File)
 	if err != nil {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	if o.WorkDir, err = os.Getwd(); err != nil {
 		return err
@@ -53,7 +54,7 @@ func convert(stdout, stderr io.Writer, o config.Options) error {
 		fmt.Fprintln(stderr, "warning:", warning)
 	}
 	if err != nil {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	manifest, err := pipeline.Manifest(p)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 func TestConvert(t *testing.T) {
@@ -32,11 +34,11 @@ func TestConvert(t *testing.T) {
 		{name: "without folders", args: []string{"config.yaml"}, stdout: "  workspace:\n    path: " + here + "\n  input:\n    directory: input\n"},
 		{name: "with folders", args: []string{"config.yaml", "../data", filepath.Join(here, "out")}, stdout: "  output:\n    directory: " + filepath.Join(here, "out") + "\n"},
 		{name: "an unknown key", args: []string{"odd.yaml"}, stdout: "kind: Pipeline\n", stderr: "warning: odd.yaml:2: the configuration: extra is unknown and has no effect\n"},
-		{name: "a mistake", args: []string{"wrong.yaml"}, code: exitUsage, stderr: "error: wrong.yaml:2: task \"a\": kind \"lokal\": write local, local_async or slurm\n"},
-		{name: "no YAML", args: []string{"broken.yaml"}, code: exitUsage, stderr: "error: broken.yaml:1: did not find expected node content\n"},
-		{name: "no file", args: []string{"none.yaml"}, code: exitUsage, stderr: "error: open none.yaml: no such file or directory\n"},
-		{name: "no argument", code: exitUsage, stderr: "error: tigerflow convert takes CONFIG, or CONFIG INPUT_DIR OUTPUT_DIR, and got 0 arguments; see tigerflow convert --help\n"},
-		{name: "one folder", args: []string{"config.yaml", "in"}, code: exitUsage, stderr: "error: tigerflow convert takes CONFIG, or CONFIG INPUT_DIR OUTPUT_DIR, and got 2 arguments; see tigerflow convert --help\n"},
+		{name: "a mistake", args: []string{"wrong.yaml"}, code: cli.ExitUsage, stderr: "error: wrong.yaml:2: task \"a\": kind \"lokal\": write local, local_async or slurm\n"},
+		{name: "no YAML", args: []string{"broken.yaml"}, code: cli.ExitUsage, stderr: "error: broken.yaml:1: did not find expected node content\n"},
+		{name: "no file", args: []string{"none.yaml"}, code: cli.ExitUsage, stderr: "error: open none.yaml: no such file or directory\n"},
+		{name: "no argument", code: cli.ExitUsage, stderr: "error: tigerflow convert takes CONFIG, or CONFIG INPUT_DIR OUTPUT_DIR, and got 0 arguments; see tigerflow convert --help\n"},
+		{name: "one folder", args: []string{"config.yaml", "in"}, code: cli.ExitUsage, stderr: "error: tigerflow convert takes CONFIG, or CONFIG INPUT_DIR OUTPUT_DIR, and got 2 arguments; see tigerflow convert --help\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/staging"
@@ -47,7 +48,7 @@ func dryRun(ctx context.Context, out io.Writer, objects []*unstructured.Unstruct
 func dryRunTask(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
 	var t v1alpha1.Task
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &t); err != nil {
-		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
+		return cli.UsageError{Err: fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	fmt.Fprintf(out, "Task %s in %s\n", t.Name, t.Spec.Workspace.Path)
 	if err := planTasks(out, []*v1alpha1.Task{&t}); err != nil {
@@ -59,11 +60,11 @@ func dryRunTask(ctx context.Context, out io.Writer, u *unstructured.Unstructured
 func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
 	var p v1alpha1.Pipeline
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
-		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
+		return cli.UsageError{Err: fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	g, err := pipeline.New(&p.Spec)
 	if err != nil {
-		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
+		return cli.UsageError{Err: fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	tasks := g.Tasks(&p)
 	fmt.Fprintf(out, "Pipeline %s in %s\n", p.Name, p.Spec.Workspace.Path)
@@ -108,7 +109,7 @@ func planInputs(ctx context.Context, out io.Writer, first *v1alpha1.Task, steps 
 	dir, output := directory(&s.Workspace, s.Input.Directory), directory(&s.Workspace, s.Output.Directory)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return usageError{fmt.Errorf("the input directory: %w", err)}
+		return cli.UsageError{Err: fmt.Errorf("the input directory: %w", err)}
 	}
 	settled, err := settledOf(first, output)
 	if err != nil {
@@ -176,7 +177,7 @@ func planStaging(ctx context.Context, out io.Writer, dir string, names []string,
 	}
 	compiled, err := staging.Compile(steps)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.UsageError{Err: err}
 	}
 	chosen, err := compiled.Choose(ctx, names, staging.View{Now: time.Now(), Folder: folder(dir)})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -85,11 +86,11 @@ func (f *follower) add(u *unstructured.Unstructured) error {
 	}
 	p := &followedPipeline{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.object); err != nil {
-		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
+		return cli.UsageError{Err: fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	g, err := pipeline.New(&p.object.Spec)
 	if err != nil {
-		return usageError{fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
+		return cli.UsageError{Err: fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)}
 	}
 	for _, task := range g.Tasks(&p.object) {
 		t := &followed{key: client.ObjectKeyFromObject(task), name: task.DisplayName(), pipeline: p}
@@ -136,7 +137,7 @@ func (f *follower) follow(ctx context.Context) error {
 		through, err := f.look(ctx)
 		if !f.ready && f.underWay() {
 			f.ready = true
-			tellReady(f.starter)
+			cli.TellReady(f.starter)
 		}
 		if err != nil || through {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/internal/wake"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -57,7 +58,7 @@ func logs(ctx context.Context, out io.Writer, dir string, o logsOptions) error {
 		return err
 	}
 	if len(l.files) == 0 && o.worker != "" {
-		return usageError{fmt.Errorf("--worker %s: %s", o.worker, l.workers())}
+		return cli.UsageError{Err: fmt.Errorf("--worker %s: %s", o.worker, l.workers())}
 	}
 	return errors.Join(l.read(), l.end())
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -39,7 +40,7 @@ func (b *books) written(task, worker string, ago time.Duration) {
 func TestLogs(t *testing.T) {
 	b := newBooks(t)
 	b.want(b.tigerflow(0, "logs", b.path("out")), "")
-	b.want(b.tigerflow(exitUsage, "logs", b.path("out"), "--worker", "x"), "error: --worker x: no worker has left a log\n")
+	b.want(b.tigerflow(cli.ExitUsage, "logs", b.path("out"), "--worker", "x"), "error: --worker x: no worker has left a log\n")
 	b.prints("scan", "k.0.r1", "old\n")
 	b.rotate("scan", "k.0.r1")
 	b.prints("scan", "k.0.r1", "one\ntwo")
@@ -59,7 +60,7 @@ scan/0.r1: two
 `)
 	b.want(b.tigerflow(0, "logs", b.path("out"), "--task", "count", "--worker", "1.r2"), "five\n")
 	b.want(b.tigerflow(0, "logs", b.path("out"), "--worker", "k.1.r2"), "five\n")
-	b.want(b.tigerflow(exitUsage, "logs", b.path("out"), "--worker", "7.r7"), "error: --worker 7.r7: there are logs of count/1.r2, count/0.r1, scan/0.r1\n")
+	b.want(b.tigerflow(cli.ExitUsage, "logs", b.path("out"), "--worker", "7.r7"), "error: --worker 7.r7: there are logs of count/1.r2, count/0.r1, scan/0.r1\n")
 }
 
 // TestLogsFollow: whole lines as they come, over rotations, and those of new workers and Tasks.

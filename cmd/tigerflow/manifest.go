@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 // The kinds that can be run.
@@ -61,7 +62,7 @@ func toUnstructured(p *v1alpha1.Pipeline) (*unstructured.Unstructured, error) {
 func readManifest(path string) ([]*unstructured.Unstructured, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.UsageError{Err: err}
 	}
 	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	var objects []*unstructured.Unstructured
@@ -71,21 +72,21 @@ func readManifest(path string) ([]*unstructured.Unstructured, error) {
 			break
 		}
 		if err != nil {
-			return nil, usageError{fmt.Errorf("%s: %w", path, err)}
+			return nil, cli.UsageError{Err: fmt.Errorf("%s: %w", path, err)}
 		}
 		u, err := parse(doc)
 		if err == nil && u != nil {
 			err = complete(u, path)
 		}
 		if err != nil {
-			return nil, usageError{fmt.Errorf("%s: document %d: %w", path, n, err)}
+			return nil, cli.UsageError{Err: fmt.Errorf("%s: document %d: %w", path, n, err)}
 		}
 		if u != nil {
 			objects = append(objects, u)
 		}
 	}
 	if len(objects) == 0 {
-		return nil, usageError{fmt.Errorf("%s: no Task or Pipeline in it", path)}
+		return nil, cli.UsageError{Err: fmt.Errorf("%s: no Task or Pipeline in it", path)}
 	}
 	return objects, nil
 }
@@ -149,9 +150,9 @@ func create(ctx context.Context, c client.Client, u *unstructured.Unstructured, 
 	err = c.Create(ctx, u, client.FieldOwner("tigerflow-cli"), client.FieldValidation(metav1.FieldValidationStrict))
 	switch {
 	case apierrors.IsAlreadyExists(err):
-		return usageError{fmt.Errorf("%s: a second %s %s: give each its own metadata.name", path, u.GetKind(), u.GetName())}
+		return cli.UsageError{Err: fmt.Errorf("%s: a second %s %s: give each its own metadata.name", path, u.GetKind(), u.GetName())}
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return usageError{fmt.Errorf("%s: %s %s: %s", path, u.GetKind(), u.GetName(), refusal(err))}
+		return cli.UsageError{Err: fmt.Errorf("%s: %s %s: %s", path, u.GetKind(), u.GetName(), refusal(err))}
 	}
 	return err
 }

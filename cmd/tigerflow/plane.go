@@ -24,6 +24,7 @@ import (
 	"tigerflow.dev/tigerflow/embedded"
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/executor/workerbin"
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 // counterPeriod is how often counters in the status are brought up to date.
@@ -90,7 +91,7 @@ func (p *plane) begin(takeOver bool) error {
 	p.cached = mgr.GetClient()
 	local := task.Backend{Executor: p.executor}
 	p.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: slogOf(p.log), Plane: planeEmbedded, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
+		Client: mgr.GetClient(), Log: cli.Slog(p.log), Plane: planeEmbedded, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 const reportPeriod = time.Second
@@ -66,11 +68,11 @@ A file is finished when the last task of every branch has its output. It has fai
 func report(ctx context.Context, out io.Writer, dir string, o reportOptions) error {
 	for _, section := range o.include {
 		if !slices.Contains(sections, section) {
-			return usageError{fmt.Errorf("--include %s: the sections are %s", section, strings.Join(sections, ", "))}
+			return cli.UsageError{Err: fmt.Errorf("--include %s: the sections are %s", section, strings.Join(sections, ", "))}
 		}
 	}
 	if o.watch && o.json {
-		return usageError{errors.New("--watch cannot be used with --json: repeat the command instead")}
+		return cli.UsageError{Err: errors.New("--watch cannot be used with --json: repeat the command instead")}
 	}
 	if _, err := openSpools(dir, o.task); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -316,8 +317,8 @@ func TestReportSilent(t *testing.T) {
 
 func TestReportRefuses(t *testing.T) {
 	b := newBooks(t)
-	b.want(b.tigerflow(exitUsage, "report", b.path("out"), "--include", "status,x"), "error: --include x: the sections are status, progress, metrics, errors\n")
-	b.want(b.tigerflow(exitUsage, "report", b.path("out"), "--watch", "--json"), "error: --watch cannot be used with --json: repeat the command instead\n")
+	b.want(b.tigerflow(cli.ExitUsage, "report", b.path("out"), "--include", "status,x"), "error: --include x: the sections are status, progress, metrics, errors\n")
+	b.want(b.tigerflow(cli.ExitUsage, "report", b.path("out"), "--watch", "--json"), "error: --watch cannot be used with --json: repeat the command instead\n")
 }
 
 // paper is a writer to wait for.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -33,7 +34,7 @@ It works from any host that sees the directory. If nothing runs there now, it is
 
 func retry(out io.Writer, dir, task, match string) error {
 	if _, err := path.Match(match, ""); err != nil {
-		return usageError{fmt.Errorf("--match %q: %w: close every [ and put something behind every \\", match, err)}
+		return cli.UsageError{Err: fmt.Errorf("--match %q: %w: close every [ and put something behind every \\", match, err)}
 	}
 	spools, err := openSpools(dir, task)
 	if err != nil {

@@ -4,34 +4,26 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zapcore"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/internal/version"
 )
 
-// execute runs the command that args name. Whatever fails before that command begins is a usage error.
+// execute runs the command that args name.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	begun := false
-	root := newRoot(stdout, stderr)
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		begun = true
+	return cli.Execute(ctx, newRoot(stdout, stderr), args, func(cmd *cobra.Command) error {
+		least := zapcore.WarnLevel
 		verbose, err := cmd.Flags().GetBool("verbose")
-		cmd.SetContext(logr.NewContext(cmd.Context(), newLogger(stderr, verbose)))
+		if verbose {
+			least = zapcore.DebugLevel
+		}
+		cmd.SetContext(logr.NewContext(cmd.Context(), cli.NewLogger(stderr, least)))
 		return err
-	}
-	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
-	if err != nil && !begun {
-		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
-	}
-	return err
+	})
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
@@ -45,7 +37,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.PersistentFlags().BoolP("verbose", "v", false, "log what is being done, on stderr")
-	root.AddCommand(newRun(), newUp(), newTask(), newTasks(), newReport(), newStop(), newLogs(), newRetry(), newResume(), newCheck(), newConvert(), newVersion())
+	root.AddCommand(newRun(), newUp(), newTask(), newTasks(), newReport(), newStop(), newLogs(), newRetry(), newResume(), newCheck(), newConvert(), cli.NewVersion("tigerflow"))
 	root.InitDefaultCompletionCmd() // takes the writer that is set by now
 	group(root)
 	for _, cmd := range root.Commands() {
@@ -71,36 +63,4 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("there is no command %q (did you mean %q?)", args[0], near[0])
 	}
 	return fmt.Errorf("there is no command %q", args[0])
-}
-
-// noArgs refuses arguments after a command that takes flags only.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
-	}
-	return nil
-}
-
-// newLogger writes lines for people to read. Commands find it in their context.
-func newLogger(stderr io.Writer, verbose bool) logr.Logger {
-	level := zapcore.WarnLevel
-	if verbose {
-		level = zapcore.DebugLevel
-	}
-	encoder := zapcore.NewConsoleEncoder(zapcore.EncoderConfig{
-		TimeKey: "time", LevelKey: "level", NameKey: "name", MessageKey: "message",
-		EncodeTime:       zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00"),
-		EncodeLevel:      zapcore.LowercaseLevelEncoder,
-		EncodeDuration:   zapcore.StringDurationEncoder,
-		ConsoleSeparator: " ",
-	})
-	return zapr.NewLogger(zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(stderr)), level)))
-}
-
-// slogOf is the same logger for packages that know slog only. It keeps the levels, of which logr has no warning.
-func slogOf(log logr.Logger) *slog.Logger {
-	if z, ok := log.GetSink().(zapr.Underlier); ok {
-		return slog.New(zapslog.NewHandler(z.GetUnderlying().Core()))
-	}
-	return slog.New(logr.ToSlogHandler(log))
 }

@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/internal/version"
 )
 
@@ -25,31 +25,31 @@ func TestCommandLine(t *testing.T) {
 		{name: "version flag", args: []string{"--version"}, stdout: build.Version},
 		{name: "help of a command", args: []string{"version", "-h"}, stdout: "Print the version of tigerflow"},
 		{
-			name: "unknown command", args: []string{"frob"}, code: exitUsage,
+			name: "unknown command", args: []string{"frob"}, code: cli.ExitUsage,
 			stderr: "error: there is no command \"frob\"; see tigerflow --help\n",
 		},
 		{
-			name: "misspelled command", args: []string{"verson"}, code: exitUsage,
+			name: "misspelled command", args: []string{"verson"}, code: cli.ExitUsage,
 			stderr: "error: there is no command \"verson\" (did you mean \"version\"?); see tigerflow --help\n",
 		},
 		{
-			name: "unknown shell", args: []string{"completion", "csh"}, code: exitUsage,
+			name: "unknown shell", args: []string{"completion", "csh"}, code: cli.ExitUsage,
 			stderr: "error: there is no command \"csh\" (did you mean \"bash\"?); see tigerflow completion --help\n",
 		},
 		{
-			name: "unknown flag", args: []string{"version", "--frob"}, code: exitUsage,
+			name: "unknown flag", args: []string{"version", "--frob"}, code: cli.ExitUsage,
 			stderr: "error: unknown flag: --frob; see tigerflow version --help\n",
 		},
 		{
-			name: "flag without value", args: []string{"version", "-o"}, code: exitUsage,
+			name: "flag without value", args: []string{"version", "-o"}, code: cli.ExitUsage,
 			stderr: "error: flag needs an argument: 'o' in -o; see tigerflow version --help\n",
 		},
 		{
-			name: "argument too many", args: []string{"version", "frob"}, code: exitUsage,
+			name: "argument too many", args: []string{"version", "frob"}, code: cli.ExitUsage,
 			stderr: "error: tigerflow version takes no arguments, and got \"frob\"; see tigerflow version --help\n",
 		},
 		{
-			name: "bad format", args: []string{"version", "-o", "xml"}, code: exitUsage,
+			name: "bad format", args: []string{"version", "-o", "xml"}, code: cli.ExitUsage,
 			stderr: "error: --output \"xml\": the only format is json\n",
 		},
 	} {
@@ -71,7 +71,7 @@ func TestCommandLine(t *testing.T) {
 
 func TestVersionJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"version", "-o", "json"}, &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), []string{"version", "-o", "json"}, &stdout, &stderr); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	var got version.Info
@@ -87,7 +87,7 @@ func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		t.Run(shell, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := run(t.Context(), []string{"completion", shell}, &stdout, &stderr); code != exitOK {
+			if code := run(t.Context(), []string{"completion", shell}, &stdout, &stderr); code != cli.ExitOK {
 				t.Fatalf("exit code %d: %s", code, stderr.String())
 			}
 			if !strings.Contains(stdout.String(), "tigerflow") {
@@ -102,29 +102,5 @@ func TestCompletesFormats(t *testing.T) {
 	run(t.Context(), []string{"__complete", "version", "-o", ""}, &stdout, &stderr)
 	if !strings.HasPrefix(stdout.String(), "json\n") {
 		t.Errorf("completing version -o gives %q, want json", stdout.String())
-	}
-}
-
-func TestLogger(t *testing.T) {
-	for _, tt := range []struct {
-		verbose bool
-		want    string
-	}{
-		{false, "error failed {\"error\": \"cause\"}\n"},
-		{true, "debug a detail\ninfo a message {\"key\": \"value\"}\nerror failed {\"error\": \"cause\"}\n"},
-	} {
-		var stderr bytes.Buffer
-		log := newLogger(&stderr, tt.verbose)
-		log.V(1).Info("a detail")
-		log.Info("a message", "key", "value")
-		log.Error(errors.New("cause"), "failed")
-		var got strings.Builder
-		for line := range strings.Lines(stderr.String()) {
-			_, rest, _ := strings.Cut(line, " ") // the time
-			got.WriteString(rest)
-		}
-		if got.String() != tt.want {
-			t.Errorf("verbose %v: got %q, want %q", tt.verbose, got.String(), tt.want)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline/config"
 )
 
@@ -104,18 +105,18 @@ func readRun(stderr io.Writer, o runOptions) ([]*unstructured.Unstructured, erro
 	file := o.args[0]
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.UsageError{Err: err}
 	}
 	var objects []*unstructured.Unstructured
 	switch is := config.Is(data); {
 	case is && len(o.args) == 1:
-		return nil, usageError{fmt.Errorf("%s is a TigerFlow configuration: give its folders as well, tigerflow run %s INPUT_DIR OUTPUT_DIR", file, file)}
+		return nil, cli.UsageError{Err: fmt.Errorf("%s is a TigerFlow configuration: give its folders as well, tigerflow run %s INPUT_DIR OUTPUT_DIR", file, file)}
 	case is:
 		objects, err = readConfig(stderr, data, o)
 	case len(o.args) == 3:
-		return nil, usageError{fmt.Errorf("%s is no TigerFlow configuration (tasks: at its top): leave out INPUT_DIR and OUTPUT_DIR, which its objects name themselves", file)}
+		return nil, cli.UsageError{Err: fmt.Errorf("%s is no TigerFlow configuration (tasks: at its top): leave out INPUT_DIR and OUTPUT_DIR, which its objects name themselves", file)}
 	case o.deleteInput:
-		return nil, usageError{errors.New("--delete-input: a Pipeline has inputPolicy: Delete for that, a Task by itself keeps its inputs")}
+		return nil, cli.UsageError{Err: errors.New("--delete-input: a Pipeline has inputPolicy: Delete for that, a Task by itself keeps its inputs")}
 	default:
 		objects, err = readManifest(file)
 	}
@@ -124,7 +125,7 @@ func readRun(stderr io.Writer, o runOptions) ([]*unstructured.Unstructured, erro
 	}
 	for _, u := range objects {
 		if err := forRun(u, o.idle); err != nil {
-			return nil, usageError{fmt.Errorf("%s: %w", file, err)}
+			return nil, cli.UsageError{Err: fmt.Errorf("%s: %w", file, err)}
 		}
 	}
 	return objects, nil
@@ -147,7 +148,7 @@ func readConfig(stderr io.Writer, data []byte, o runOptions) ([]*unstructured.Un
 		fmt.Fprintln(stderr, "warning:", warning)
 	}
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.UsageError{Err: err}
 	}
 	u, err := toUnstructured(p)
 	if err != nil {
@@ -158,7 +159,7 @@ func readConfig(stderr io.Writer, data []byte, o runOptions) ([]*unstructured.Un
 
 // runObjects has a control plane run the objects until they are through.
 func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstructured.Unstructured, o runOptions) (err error) {
-	ready := starter()
+	ready := cli.Starter()
 	p, err := startPlane(ctx)
 	if err != nil {
 		return err
@@ -180,8 +181,8 @@ func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstru
 	}
 	err = f.follow(ctx)
 	f.stop()
-	if signal, ok := interrupted(ctx); ok {
-		if signal.code == exitInterrupted { // a person waits, and can press again
+	if signal, ok := cli.Interrupted(ctx); ok {
+		if signal.Code == cli.ExitInterrupted { // a person waits, and can press again
 			grace = drainGrace(objects)
 			fmt.Fprintln(stderr, "Finishing the files in hand; press Ctrl-C again to stop at once.")
 		}

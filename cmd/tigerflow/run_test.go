@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 func TestVerdict(t *testing.T) {
@@ -42,7 +42,7 @@ func TestVerdict(t *testing.T) {
 				metav1.Condition{Type: v1alpha1.ConditionStalled, Status: yes, Reason: string(tt.stalled), Message: "why\n"})
 		}
 		done, err := verdict(task)
-		if done != tt.done || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || errors.As(err, new(usageError)) != tt.usage {
+		if done != tt.done || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || errors.As(err, new(cli.UsageError)) != tt.usage {
 			t.Errorf("%s: got %v, %v", tt.name, done, err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestVerdictOfPipeline(t *testing.T) {
 		task.object.Name, task.object.Status.Conditions = "p-a", tt.task
 		task.object.Status.Files = &v1alpha1.FileCounts{Failed: tt.failed}
 		done, err := verdictOfPipeline(p, []*followed{task})
-		if done != tt.done || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || errors.As(err, new(usageError)) != tt.usage {
+		if done != tt.done || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || errors.As(err, new(cli.UsageError)) != tt.usage {
 			t.Errorf("%s: got %v, %v", tt.name, done, err)
 		}
 	}
@@ -94,13 +94,6 @@ func TestIdleTime(t *testing.T) {
 		if (err != nil) != (want < 0) || err == nil && (i.Duration != want || !i.set) {
 			t.Errorf("%q: got %v, %v", text, i, err)
 		}
-	}
-}
-
-func TestForeground(t *testing.T) {
-	got := foreground([]string{"run", "-b", "c.yaml", "--background", "in", "out", "--background=true", "--idle-timeout", "3"})
-	if want := []string{"run", "c.yaml", "in", "out", "--idle-timeout", "3"}; !slices.Equal(got, want) {
-		t.Errorf("got %q", got)
 	}
 }
 

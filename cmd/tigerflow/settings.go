@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/joho/godotenv"
+
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 // settings are TigerFlow's own, from the environment or, as it reads them, from .env in the current folder or the file that
@@ -22,7 +24,7 @@ func readSettings() (settings, error) {
 	}
 	s, err := godotenv.Read(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an absent file has no settings, there as here
-		return nil, usageError{fmt.Errorf("%s: %w", file, err)}
+		return nil, cli.UsageError{Err: fmt.Errorf("%s: %w", file, err)}
 	}
 	return s, nil
 }
@@ -48,7 +50,7 @@ func (s settings) number(name string, standard uint64) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return 0, usageError{fmt.Errorf("%s=%q: give a whole number from 1 to 65535, or unset it", name, text)}
+		return 0, cli.UsageError{Err: fmt.Errorf("%s=%q: give a whole number from 1 to 65535, or unset it", name, text)}
 	}
 	return n, nil
 }

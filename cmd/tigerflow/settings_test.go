@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 func TestSettings(t *testing.T) {
@@ -33,7 +35,7 @@ func TestSettings(t *testing.T) {
 		t.Error("what else is in .env comes into the environment")
 	}
 	t.Setenv("TIGERFLOW_SLURM_TASK_SCALE_WAIT_COUNT", "often")
-	if _, err := idle(); !errors.As(err, new(usageError)) {
+	if _, err := idle(); !errors.As(err, new(cli.UsageError)) {
 		t.Errorf("no number: %v", err)
 	}
 	t.Setenv("TIGERFLOW_SLURM_TASK_SCALE_WAIT_COUNT", "1")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -30,9 +31,9 @@ func openSpools(dir, task string) ([]*spool.Spool, error) {
 	case errors.Is(err, fs.ErrPermission), err != nil && spool.IsStorage(err):
 		return nil, err
 	case err != nil:
-		return nil, usageError{err}
+		return nil, cli.UsageError{Err: err}
 	case len(tasks) == 0:
-		return nil, usageError{noTask(dir)}
+		return nil, cli.UsageError{Err: noTask(dir)}
 	}
 	var spools []*spool.Spool
 	for _, name := range tasks {
@@ -41,7 +42,7 @@ func openSpools(dir, task string) ([]*spool.Spool, error) {
 		}
 		s, err := spool.Open(spool.Dir(dir, name))
 		if errors.As(err, new(*spool.FormatError)) {
-			return nil, usageError{err}
+			return nil, cli.UsageError{Err: err}
 		}
 		if err != nil {
 			return nil, err
@@ -49,7 +50,7 @@ func openSpools(dir, task string) ([]*spool.Spool, error) {
 		spools = append(spools, s)
 	}
 	if len(spools) == 0 {
-		return nil, usageError{fmt.Errorf("--task %s: %s has the Tasks %s", task, dir, strings.Join(tasks, ", "))}
+		return nil, cli.UsageError{Err: fmt.Errorf("--task %s: %s has the Tasks %s", task, dir, strings.Join(tasks, ", "))}
 	}
 	return spools, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -61,7 +62,7 @@ type stopping struct {
 
 func stop(ctx context.Context, out io.Writer, dir string, o stopOptions) error {
 	if o.timeout < 0 {
-		return usageError{errors.New("--timeout: give 0s or more")}
+		return cli.UsageError{Err: errors.New("--timeout: give 0s or more")}
 	}
 	spools, err := openSpools(dir, o.task)
 	if err != nil {
@@ -149,7 +150,7 @@ func awaitStop(ctx context.Context, out io.Writer, dir string, asked []*stopping
 			return fmt.Errorf("%s has not stopped within %s: the request stays; --force does not wait for the files in hand", names(asked), timeout)
 		case <-ctx.Done():
 			fmt.Fprintf(out, "%s: the request stays, and is followed\n", names(asked))
-			if signal, ok := interrupted(ctx); ok {
+			if signal, ok := cli.Interrupted(ctx); ok {
 				return signal
 			}
 			return ctx.Err()

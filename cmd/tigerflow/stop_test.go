@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -80,16 +81,16 @@ func TestStopKeepsTask(t *testing.T) {
 
 func TestStopInVain(t *testing.T) {
 	b := newBooks(t)
-	b.want(b.tigerflow(exitUsage, "stop", b.path("out"), "--timeout", "-1s"), "error: --timeout: give 0s or more\n")
-	b.want(b.tigerflow(exitFailure, "stop", b.path("out"), "--task", "scan", "--timeout", "0s"), `scan: process P on H is asked to finish the files in hand and stop
+	b.want(b.tigerflow(cli.ExitUsage, "stop", b.path("out"), "--timeout", "-1s"), "error: --timeout: give 0s or more\n")
+	b.want(b.tigerflow(cli.ExitFailure, "stop", b.path("out"), "--task", "scan", "--timeout", "0s"), `scan: process P on H is asked to finish the files in hand and stop
 error: scan has not stopped within 0s: the request stays; --force does not wait for the files in hand
 `)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	out, ended := b.stopAsked(ctx, spool.RequestStop, "--task", "scan", "-f")
 	asked := "scan: process P on H is asked to stop at once\n"
 	out.wait(b, asked)
-	cancel(&signalError{signal: os.Interrupt, code: exitInterrupted})
-	if code := <-ended; code != exitInterrupted {
+	cancel(&cli.SignalError{Signal: os.Interrupt, Code: cli.ExitInterrupted})
+	if code := <-ended; code != cli.ExitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
 	b.want(b.plain(out.String()), asked+"scan: the request stays, and is followed\n")

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tigerflow.dev/tigerflow/executor/workerbin"
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/standalone"
 )
 
@@ -29,10 +30,10 @@ func newTaskExec() *cobra.Command {
 		Use:    "exec --spec-fd N",
 		Short:  "Run the task that JSON on a descriptor specifies",
 		Hidden: true, // Python modules become it
-		Args:   noArgs,
+		Args:   cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if fd < 3 {
-				return usageError{errors.New("--spec-fd: give the number of an open descriptor; Python modules do that in cli()")}
+				return cli.UsageError{Err: errors.New("--spec-fd: give the number of an open descriptor; Python modules do that in cli()")}
 			}
 			file := os.NewFile(uintptr(fd), "specification")
 			s, err := standalone.ReadSpec(file)
@@ -40,7 +41,7 @@ func newTaskExec() *cobra.Command {
 				err = closing
 			}
 			if err != nil {
-				return usageError{err}
+				return cli.UsageError{Err: err}
 			}
 			idle, ends, err := idleTimeout(cmd, 0)
 			if err != nil {
@@ -57,13 +58,13 @@ func newTaskExec() *cobra.Command {
 func idleTimeout(cmd *cobra.Command, flag time.Duration) (idle time.Duration, ends bool, err error) {
 	if f := cmd.Flags().Lookup("idle-timeout"); f != nil && f.Changed {
 		if flag < 0 {
-			return 0, false, usageError{errors.New("--idle-timeout: give 0s or more")}
+			return 0, false, cli.UsageError{Err: errors.New("--idle-timeout: give 0s or more")}
 		}
 		return flag, true, nil
 	}
 	idle, ends, err = standalone.IdleFromEnvironment()
 	if err != nil {
-		return 0, false, usageError{err}
+		return 0, false, cli.UsageError{Err: err}
 	}
 	return idle, ends, nil
 }
@@ -76,7 +77,7 @@ func runLone(ctx context.Context, stdout, stderr io.Writer, s standalone.Spec, i
 	}
 	err = standalone.RunWithSignals(s, standalone.Options{
 		Worker: worker, Stdout: stdout, Stderr: stderr, Ends: ends, IdleTimeout: idle,
-		Log: slogOf(logr.FromContextOrDiscard(ctx)),
+		Log: cli.Slog(logr.FromContextOrDiscard(ctx)),
 	})
 	return loneError(err)
 }
@@ -84,10 +85,10 @@ func runLone(ctx context.Context, stdout, stderr io.Writer, s standalone.Spec, i
 // loneError gives an end of a lone task the exit code that it deserves.
 func loneError(err error) error {
 	if s, ok := errors.AsType[*standalone.SignalError](err); ok {
-		return &signalError{signal: s.Signal, code: s.Code()}
+		return &cli.SignalError{Signal: s.Signal, Code: s.Code()}
 	}
 	if standalone.IsUsage(err) {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	return err
 }

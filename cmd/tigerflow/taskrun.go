@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/standalone"
 	"tigerflow.dev/tigerflow/task/cmdline"
 	"tigerflow.dev/tigerflow/task/library"
@@ -56,7 +57,7 @@ func runTask(cmd *cobra.Command, args []string, idle *time.Duration) error {
 		return err
 	}
 	if len(args) == 0 {
-		return usageError{errors.New("name a Python module, a library task or, behind --, a command; see tigerflow task run --help")}
+		return cli.UsageError{Err: errors.New("name a Python module, a library task or, behind --, a command; see tigerflow task run --help")}
 	}
 	wait, ends, err := idleTimeout(cmd, *idle)
 	if err != nil {
@@ -85,13 +86,13 @@ func ownFlags(cmd *cobra.Command, args []string) ([]string, error) {
 		case flag != "--idle-timeout":
 			return args, nil
 		case !attached && len(args) == 1:
-			return nil, usageError{errors.New("--idle-timeout needs a duration, such as 10s")}
+			return nil, cli.UsageError{Err: errors.New("--idle-timeout needs a duration, such as 10s")}
 		case !attached:
 			value, args = args[1], args[1:]
 		}
 		args = args[1:]
 		if err := cmd.Flags().Set("idle-timeout", value); err != nil {
-			return nil, usageError{fmt.Errorf("--idle-timeout %q: give a duration such as 10s", value)}
+			return nil, cli.UsageError{Err: fmt.Errorf("--idle-timeout %q: give a duration such as 10s", value)}
 		}
 	}
 	return args, nil
@@ -111,19 +112,19 @@ func runCommand(cmd *cobra.Command, args []string, idle time.Duration, ends bool
 	options := cmdline.Options(cmdline.Either, commandOptions, "")
 	values, err := cmdline.Parse(options, args[:behind])
 	if err != nil {
-		return usageError{fmt.Errorf("%w; see tigerflow task run --help", err)}
+		return cli.UsageError{Err: fmt.Errorf("%w; see tigerflow task run --help", err)}
 	}
 	if values.Has("help") {
 		return printHelp(cmd.OutOrStdout(), "tigerflow task run … -- COMMAND", "Run a command over the files of a folder", options)
 	}
 	if behind >= len(args)-1 {
-		return usageError{errors.New("put the command behind --, as in: tigerflow task run --input-dir … -- cp {input} {output}")}
+		return cli.UsageError{Err: errors.New("put the command behind --, as in: tigerflow task run --input-dir … -- cp {input} {output}")}
 	}
 	command := args[behind+1:]
 	s := standalone.FromValues(cmdline.Either, values, strings.TrimPrefix(filepath.Base(command[0]), "."))
 	s.Handler.Command = command
 	if s.Params, err = commandParams(values["param"]); err != nil {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	return runLone(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), s, idle, ends)
 }
@@ -163,7 +164,7 @@ func runNamed(cmd *cobra.Command, name string, args []string, idle time.Duration
 	options := cmdline.Options(cmdline.Either, params, t.Class)
 	values, err := cmdline.Parse(options, args)
 	if err != nil {
-		return usageError{fmt.Errorf("%w; see %s --help", err, program)}
+		return cli.UsageError{Err: fmt.Errorf("%w; see %s --help", err, program)}
 	}
 	if values.Has("help") {
 		return printHelp(cmd.OutOrStdout(), program, t.Description, options)
@@ -174,7 +175,7 @@ func runNamed(cmd *cobra.Command, name string, args []string, idle time.Duration
 		return err
 	}
 	if err := t.Check(s.Params); err != nil {
-		return usageError{fmt.Errorf("%w; see %s --help", err, program)}
+		return cli.UsageError{Err: fmt.Errorf("%w; see %s --help", err, program)}
 	}
 	return runLone(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), s, idle, ends)
 }
@@ -186,10 +187,10 @@ func runInstalled(ctx context.Context, name string, args []string, idle time.Dur
 		return err
 	}
 	if found == nil {
-		return usageError{fmt.Errorf("there is no library task %q: tigerflow tasks list names them; a Python module ends in .py, and a command stands behind --", name)}
+		return cli.UsageError{Err: fmt.Errorf("there is no library task %q: tigerflow tasks list names them; a Python module ends in .py, and a command stands behind --", name)}
 	}
 	if found.Error != "" {
-		return usageError{fmt.Errorf("library task %s cannot be loaded: %s", name, found.Error)}
+		return cli.UsageError{Err: fmt.Errorf("library task %s cannot be loaded: %s", name, found.Error)}
 	}
 	call := "import importlib, sys; t = importlib.import_module(sys.argv[1])\n" +
 		"for name in sys.argv[2].split('.'): t = getattr(t, name)\n" +
@@ -201,7 +202,7 @@ func runInstalled(ctx context.Context, name string, args []string, idle time.Dur
 func becomePython(before, args []string, idle time.Duration, ends bool) error {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return usageError{errors.New("python3 is not on the PATH: install it, or activate the environment that has it")}
+		return cli.UsageError{Err: errors.New("python3 is not on the PATH: install it, or activate the environment that has it")}
 	}
 	self, err := os.Executable()
 	if err != nil {

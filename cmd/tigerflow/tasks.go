@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/task/cmdline"
 	"tigerflow.dev/tigerflow/task/library"
 )
@@ -30,7 +31,7 @@ func newTasksList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the library tasks: built in, and installed with Python packages",
-		Args:  noArgs,
+		Args:  cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := libraryTasks(cmd)
 			if err != nil {
@@ -88,7 +89,7 @@ func findTask(cmd *cobra.Command, name string) (*pythonTask, error) {
 		return nil, err
 	}
 	if t == nil {
-		return nil, usageError{fmt.Errorf("there is no library task %q: tigerflow tasks list names them", name)}
+		return nil, cli.UsageError{Err: fmt.Errorf("there is no library task %q: tigerflow tasks list names them", name)}
 	}
 	return t, nil
 }

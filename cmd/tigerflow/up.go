@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 // upGrace is how long workers may finish what is in hand when `up` ends.
@@ -27,7 +29,7 @@ func newUp() *cobra.Command {
 No Kubernetes is needed. kubectl works with the kubeconfig that is printed; the workers are processes of this machine.
 The objects end with this process; outputs and progress stay on disk, and applying a Task again goes on with them.`,
 		Example: "  tigerflow up -f tasks/",
-		Args:    noArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return up(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), dir, takeOver)
 		},
@@ -87,12 +89,12 @@ func manifests(dir string) ([]manifest, error) {
 	for _, pattern := range []string{"*.yaml", "*.yml"} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
-			return nil, usageError{fmt.Errorf("-f %s: %w", dir, err)}
+			return nil, cli.UsageError{Err: fmt.Errorf("-f %s: %w", dir, err)}
 		}
 		files = append(files, found...)
 	}
 	if len(files) == 0 {
-		return nil, usageError{fmt.Errorf("-f %s: there is no .yaml file in that folder", dir)}
+		return nil, cli.UsageError{Err: fmt.Errorf("-f %s: there is no .yaml file in that folder", dir)}
 	}
 	slices.Sort(files)
 	var list []manifest

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/cli"
 )
 
 // verdict is what a Task's conditions mean for a run: nil while it goes on.
@@ -29,7 +30,7 @@ func verdict(t *v1alpha1.Task) (done bool, err error) {
 	case v1alpha1.ReasonSetupFailed, v1alpha1.ReasonTooManyFailures:
 		return true, err
 	default:
-		return true, usageError{err}
+		return true, cli.UsageError{Err: err}
 	}
 }
 
@@ -50,7 +51,7 @@ func verdictOfPipeline(p *v1alpha1.Pipeline, tasks []*followed) (done bool, err 
 	if stalled == nil || stalled.Reason == string(v1alpha1.ReasonTaskStalled) { // what that means, the Task says
 		return false, nil
 	}
-	return true, usageError{fmt.Errorf("%s: %s: %s", p.Name, stalled.Reason, strings.TrimSpace(stalled.Message))}
+	return true, cli.UsageError{Err: fmt.Errorf("%s: %s: %s", p.Name, stalled.Reason, strings.TrimSpace(stalled.Message))}
 }
 
 func failed(name string, n, of int64) error {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -9,12 +9,13 @@ import (
 	"tigerflow.dev/tigerflow/internal/version"
 )
 
-func newVersion() *cobra.Command {
+// NewVersion makes the command that prints the version of the program.
+func NewVersion(program string) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version of tigerflow",
-		Args:  noArgs,
+		Short: "Print the version of " + program,
+		Args:  NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch output {
 			case "":
@@ -23,7 +24,7 @@ func newVersion() *cobra.Command {
 			case "json":
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(version.Get())
 			default:
-				return usageError{fmt.Errorf("--output %q: the only format is json", output)}
+				return UsageError{Err: fmt.Errorf("--output %q: the only format is json", output)}
 			}
 		},
 	}
