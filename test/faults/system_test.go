@@ -1,14 +1,17 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -442,7 +445,7 @@ func (s *system) finish() error {
 		return err
 	}
 	s.say("the control plane has ended")
-	return s.until("the workers' ends", func() bool {
+	err = s.until("the workers' ends", func() bool {
 		s.wakeAll()
 		n := 0
 		for _, h := range s.hosts {
@@ -450,6 +453,40 @@ func (s *system) finish() error {
 		}
 		return n == 0
 	})
+	if err != nil {
+		s.accuse()
+	}
+	return err
+}
+
+// accuse tells which processes are still there, and has each write to its log what it does.
+func (s *system) accuse() {
+	for _, h := range s.hosts {
+		for _, pid := range descendants(h.cmd.Process.Pid) {
+			dir := fmt.Sprintf("/proc/%d/", pid)
+			line, _ := os.ReadFile(dir + "cmdline")
+			status, _ := os.ReadFile(dir + "status")
+			state := regexp.MustCompile(`(?m)^(State|PPid|SigBlk|SigIgn|ShdPnd|SigPnd|NSpid):.*$`).FindAll(status, -1)
+			where, _ := os.ReadFile(dir + "stack")
+			s.say("%s still runs %d %q: %q\n%s", h.name, pid, bytes.ReplaceAll(line, []byte{0}, []byte{' '}), state, where)
+			_ = syscall.Kill(pid, syscall.SIGQUIT) // it may just have ended
+		}
+		<-time.After(time.Second)
+	}
+}
+
+// descendants are the processes below one, not itself.
+func descendants(pid int) (all []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, path := range lists {
+		text, _ := os.ReadFile(path)
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				all = append(append(all, child), descendants(child)...)
+			}
+		}
+	}
+	return all
 }
 
 // lastHost is where the last control plane runs: a new host, but for Local Tasks, whose workers are known to be dead on
