@@ -56,6 +56,13 @@ type Sweeper interface {
 	Sweep(ctx context.Context, key string) error
 }
 
+// Adopter is an executor whose backend may forget workers that live on.
+type Adopter interface {
+	// Adopt follows a worker that lives by its folder in the spool, but that no list shows. The list has it as Unknown
+	// from then on, until its end is known. One that the executor knows is left as it is.
+	Adopt(id WorkerID, spool string)
+}
+
 // StopMode says how a worker is to end.
 type StopMode int
 
