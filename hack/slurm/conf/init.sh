@@ -54,14 +54,15 @@ echo "NODENET=$NODENET" >/run/slurm/env
 runuser -u munge -- munged
 say munged
 if [[ $DBD == 1 ]]; then
-	install -d -o mysql -g mysql /var/lib/mysql /run/mysqld
-	mariadb-install-db --user=mysql --skip-test-db >/var/log/slurm/mariadb.log 2>&1
-	mariadbd --user=mysql --socket=/run/mysqld/mysqld.sock --skip-networking --skip-log-bin \
-		--innodb-buffer-pool-size=64M --innodb-log-file-size=16M --innodb-flush-log-at-trx-commit=0 --innodb-lock-wait-timeout=900 \
+	install -d -o mysql -g mysql /run/mysql /run/mysql/data
+	database=(--user=mysql --datadir=/run/mysql/data)
+	mariadb-install-db "${database[@]}" --skip-test-db >/var/log/slurm/mariadb.log 2>&1
+	mariadbd "${database[@]}" --socket=/run/mysql/socket --pid-file=/run/mysql/pid --bind-address=127.0.0.1 --skip-name-resolve \
+		--skip-log-bin --innodb-buffer-pool-size=64M --innodb-log-file-size=16M --innodb-flush-log-at-trx-commit=0 --innodb-lock-wait-timeout=900 \
 		>>/var/log/slurm/mariadb.log 2>&1 &
-	mysql() { mariadb --socket=/run/mysqld/mysqld.sock "$@"; }
+	mysql() { mariadb --socket=/run/mysql/socket "$@"; }
 	await mysql -e 'select 1'
-	mysql -e "create database slurm_acct_db; create user slurm@localhost identified by 'slurm'; grant all on slurm_acct_db.* to slurm@localhost"
+	mysql -e "create database slurm_acct_db; create user slurm@127.0.0.1 identified by 'slurm'; grant all on slurm_acct_db.* to slurm@127.0.0.1"
 	say mariadb
 	lab dbd-on
 	say slurmdbd
