@@ -62,6 +62,9 @@ const (
 	ReasonStorageFull Reason = "StorageFull"
 	// ReasonStorageError: the file system gives errors or is read-only. Mend it. No file counts as failed for it.
 	ReasonStorageError Reason = "StorageError"
+	// ReasonNotAllowed: the limits file of the Slurm bridge does not allow this Task. The message names the field, the limit and
+	// the mend.
+	ReasonNotAllowed Reason = "NotAllowed"
 	// ReasonTooManyFailures: so many files failed alike that the rest is not tried. Correct the handler and resume.
 	ReasonTooManyFailures Reason = "TooManyFailures"
 	// ReasonSpoolIncompatible: the output directory has the records of a newer or unknown format. Use the release that

@@ -18,3 +18,6 @@ const (
 
 // LabelPipeline is on every Task that a Pipeline owns; its value is the name of the Pipeline.
 const LabelPipeline = "tigerflow.dev/pipeline"
+
+// BridgeLease is the name of the Lease that the Slurm bridge of this name holds in the namespace of its Tasks.
+func BridgeLease(bridge string) string { return "tigerflow-bridge-" + bridge }

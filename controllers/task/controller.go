@@ -46,10 +46,11 @@ type Reconciler struct {
 	Client   client.Client
 	Backends map[v1alpha1.TaskType]Backend
 	Log      *slog.Logger
-	Plane    string        // what spools are told of the control plane
-	TakeOver bool          // take spools from holders that show no end
-	Period   time.Duration // least time between two writes of counters that bring nothing new
-	NewQueue NewQueue      // nil is controller-runtime's own, which measures itself twice a second
+	Plane    string                     // what spools are told of the control plane
+	TakeOver bool                       // take spools from holders that show no end
+	Period   time.Duration              // least time between two writes of counters that bring nothing new
+	NewQueue NewQueue                   // nil is controller-runtime's own, which measures itself twice a second
+	Admit    func(*v1alpha1.Task) error // says what of a Task is not allowed here, in words for its author; nil allows all
 	Now      func() time.Time
 
 	mu    sync.Mutex
@@ -88,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	backend, ok := r.Backends[t.Spec.Type]
 	if !ok {
-		return ctrl.Result{}, client.IgnoreNotFound(r.writeStatus(ctx, t, nil, nobody(t.Spec.Type, r.now())))
+		return ctrl.Result{}, client.IgnoreNotFound(r.writeStatus(ctx, t, nil, new(nobody(t.Spec.Type, r.now()))))
 	}
 	f := r.flow(req.NamespacedName)
 	if !t.DeletionTimestamp.IsZero() {
@@ -105,12 +106,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 	}
 	s := r.advance(ctx, t, f, backend)
-	if err := r.writeStatus(ctx, t, f, s); err != nil {
-		if apierrors.IsNotFound(err) { // it went meanwhile: the cache will show so
-			return ctrl.Result{RequeueAfter: drainPoll}, nil
-		}
-		return ctrl.Result{}, err
-	}
+	r.report(ctx, t, f, &s)
 	return ctrl.Result{RequeueAfter: s.next}, s.err
 }
 
@@ -149,6 +145,11 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	if c := t.Spec.Container; c != nil && c.Image != "" && !b.Containers {
 		return stalled(v1alpha1.ReasonInvalidHandler,
 			"spec.container.image: %s workers here are plain processes: remove the image, or apply the Task to a cluster", t.Spec.Type)
+	}
+	if r.Admit != nil {
+		if err := r.Admit(t); err != nil {
+			return stalled(v1alpha1.ReasonNotAllowed, "%s", err)
+		}
 	}
 	spec, err := spoolSpec(t)
 	if err != nil {

@@ -21,6 +21,8 @@ type taskFlow struct {
 	suspended bool      // the Task was when it was last looked at
 	completed int64     // the generation that came to its end
 	wrote     time.Time // when the counters were last written
+	failing   bool      // the last write of the status failed
+	mute      time.Time // before which it is not tried again
 	reported  *dispatcher.Snapshot
 	seen      *dispatcher.Snapshot // the last that called for a reconcile; guarded by the Reconciler's mutex
 }
@@ -48,13 +50,22 @@ func asStall(err error) (*stall, bool) {
 // Close records the ends of the workers, which the caller has ended before, and lets go of all spools. It comes after
 // the manager's end.
 func (r *Reconciler) Close(ctx context.Context) error {
+	return r.close(func(f *taskFlow) { f.Recover(ctx) })
+}
+
+// Leave lets go of all spools. The workers go on, for the next one who takes these. It comes after the manager's end.
+func (r *Reconciler) Leave() error {
+	return r.close(func(*taskFlow) {})
+}
+
+func (r *Reconciler) close(before func(*taskFlow)) error {
 	r.mu.Lock()
 	flows := maps.Clone(r.flows)
 	r.flows = map[types.NamespacedName]*taskFlow{}
 	r.mu.Unlock()
 	var errs []error
 	for _, f := range flows {
-		f.Recover(ctx)
+		before(f)
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

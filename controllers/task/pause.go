@@ -86,5 +86,5 @@ func isMember(t *v1alpha1.Task) bool {
 func (r *Reconciler) awaitPipeline(ctx context.Context, t *v1alpha1.Task, f *taskFlow) error {
 	f.completed = t.Generation
 	s := state{task: t, now: r.now(), snapshot: f.Snapshot(), asked: true}
-	return client.IgnoreNotFound(r.writeStatus(ctx, t, f, s))
+	return client.IgnoreNotFound(r.writeStatus(ctx, t, f, &s))
 }

@@ -120,6 +120,28 @@ func pipelineOf(s *v1alpha1.TaskSpec) *flow.Pipeline {
 	return of
 }
 
+// Paths are the places on the file system that a Task names. All are absolute.
+type Paths struct {
+	Workspace, Input, Output string
+	Records                  string // the directory below which the Task's spool lies
+	Spool                    string
+	Image                    string // as Apptainer takes it; "" if there is none
+}
+
+// PathsOf is where a Task works.
+func PathsOf(t *v1alpha1.Task) Paths {
+	s := &t.Spec
+	p := Paths{
+		Workspace: s.Workspace.Path, Input: string(within(s, s.Input.Directory)), Output: string(within(s, s.Output.Directory)),
+		Records: recordsOf(s),
+	}
+	p.Spool = spool.Dir(p.Records, t.DisplayName())
+	if s.Container != nil && s.Container.Image != "" {
+		p.Image = imageOf(s)
+	}
+	return p
+}
+
 // recordsOf is the directory below which the spool lies.
 func recordsOf(s *v1alpha1.TaskSpec) string {
 	if s.Pipeline != nil {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,9 +21,36 @@ import (
 	"tigerflow.dev/tigerflow/spool"
 )
 
+const (
+	writeTimeout = 5 * time.Second // of one write: a server that does not answer keeps no other Task waiting for longer
+	writeRetry   = 2 * time.Second
+)
+
+// report writes the status. One that cannot be written, while the API server is away, say, holds up nothing: workers and
+// scaling go on from the spec that was last seen, and it is tried again.
+func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s *state) {
+	if wait := f.mute.Sub(s.now); wait > 0 {
+		s.wait(wait)
+		return
+	}
+	err := r.writeStatus(ctx, t, f, s)
+	switch {
+	case err == nil:
+		f.failing = false
+	case apierrors.IsNotFound(err): // it went meanwhile: the cache will show so
+		s.wait(drainPoll)
+	case ctx.Err() == nil:
+		if !f.failing {
+			r.Log.Warn("the status waits to be written", "task", client.ObjectKeyFromObject(t).String(), "error", err)
+		}
+		f.failing, f.mute = true, r.now().Add(writeRetry)
+		s.wait(writeRetry)
+	}
+}
+
 // writeStatus applies what has changed of a Task's status, each part as its own field owner.
-func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s state) error {
-	if s.snapshot != nil && !s.snapshot.Recovering && f.due(&s, r.Period) {
+func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s *state) error {
+	if s.snapshot != nil && !s.snapshot.Recovering && f.due(s, r.Period) {
 		files := v1alpha1.TaskStatus{Files: filesOf(s.snapshot), Pipeline: pipelineFilesOf(s.snapshot), RecentFailures: failuresOf(s.snapshot)}
 		have := v1alpha1.TaskStatus{Files: t.Status.Files, Pipeline: t.Status.Pipeline, RecentFailures: t.Status.RecentFailures}
 		if !apiequality.Semantic.DeepEqual(files, have) {
@@ -78,6 +106,8 @@ func (r *Reconciler) applyStatus(ctx context.Context, t *v1alpha1.Task, status v
 		return err
 	}
 	u.Object["status"] = content
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
 	if err != nil {
 		return fmt.Errorf("writing the status: %w", err)
@@ -90,6 +120,8 @@ func (r *Reconciler) applyFinalizer(ctx context.Context, t *v1alpha1.Task, hold 
 	if hold {
 		u.SetFinalizers([]string{v1alpha1.FinalizerWorkers})
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(v1alpha1.FieldOwnerTask), client.ForceOwnership)
 	if err != nil {
 		return fmt.Errorf("writing the finalizer: %w", err)
