@@ -49,6 +49,11 @@ FILES     ?= 10000
 soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000 PIPELINES=200 FILES=10000. Needs root.
 	go test $(RACE) -timeout 24h ./test/faults -v -run 'TestSeeds|TestPipelines' -seeds $(SEEDS) -from $(FROM) -pipelines $(PIPELINES) -pipeline-files $(FILES)
 
+.PHONY: test-slurm
+test-slurm: worker ## Run the tests that need Slurm on real clusters in namespaces. Needs root.
+	DBD=0 NODENET=0 RACE="$(RACE)" hack/slurm/test.sh
+	DBD=1 NODENET=1 RACE="$(RACE)" hack/slurm/test.sh
+
 .PHONY: test-python
 test-python: build ## Run the tests of the Python package.
 	cd task/python && python3 -B -m unittest discover -s tests

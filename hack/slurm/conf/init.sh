@@ -32,8 +32,9 @@ if [[ $NODENET == 1 ]]; then
 fi
 cat >>/etc/slurm/slurm.conf <<END
 NodeName=node[1-4] $address CPUs=$CPUS CoresPerSocket=$CPUS RealMemory=$((CPUS * 100)) Gres=gpu:fake:2
-PartitionName=batch Nodes=node[1-4] Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes=node[3-4] MaxTime=INFINITE State=UP
+PartitionName=batch Nodes=node[1-4] Default=YES PriorityTier=2
+PartitionName=gpu Nodes=node[3-4] PriorityTier=2
+PartitionName=spare Nodes=node[1-4] PriorityTier=1 PreemptMode=CANCEL
 END
 if [[ $DBD == 1 ]]; then
 	cat >>/etc/slurm/slurm.conf <<-'END'
@@ -70,12 +71,14 @@ if [[ $DBD == 1 ]]; then
 	sacctmgr -iQ add account lab >/dev/null
 	sacctmgr -iQ add user hpc account=lab >/dev/null
 fi
-slurmctld -i
-await lab is-up
+lab ctld-on
 say slurmctld
-for n in 1 2 3 4; do lab node-on "$n"; done
-idle() { [[ $(sinfo -h -N -p batch -t idle -o %N | wc -l) == 4 ]]; }
-await idle
+starting=()
+for n in 1 2 3 4; do
+	lab node-on "$n" &
+	starting+=($!)
+done
+for pid in "${starting[@]}"; do wait "$pid"; done
 say "four nodes"
 touch /run/slurm/ready
 while :; do
