@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,7 +86,9 @@ func unmountAllBut(at string) error {
 	}
 	for line := range strings.Lines(string(mounts)) {
 		if f := strings.Fields(line); len(f) > 2 && f[2] == "fuse.faultfs" && f[1] != at {
-			if err := unix.Unmount(f[1], unix.MNT_DETACH); err != nil {
+			err := unix.Unmount(f[1], unix.MNT_DETACH)
+			// Its seed has just removed the place, and the mount with it.
+			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 				return err
 			}
 		}
