@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Spool       string
 	ID          string
+	Job         string        // what a scheduler calls it; may be empty
 	IdleTimeout time.Duration // without work for so long it leaves; 0 is never
 	Deadline    time.Time     // when its time is up, which it is to leave before; zero is never
 	// Become gives this process the folder and the environment of user code, for a built-in task; nil leaves it as it is.
@@ -73,7 +74,7 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 	if err != nil {
 		return spool.ExitError, err
 	}
-	w, born, err := s.Bear(c.ID, spool.Born{Revision: s.Spec().Revision, Time: time.Now().UTC()})
+	w, born, err := s.Bear(c.ID, spool.Born{Revision: s.Spec().Revision, Job: c.Job, Time: time.Now().UTC()})
 	if err != nil {
 		return spool.ExitError, fmt.Errorf("making the worker's folder: %w", err)
 	}

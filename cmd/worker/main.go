@@ -6,25 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"tigerflow.dev/tigerflow/internal/version"
 	"tigerflow.dev/tigerflow/worker/workermain"
 )
 
 const usage = "usage: tigerflow-worker run " + workermain.Usage + `
+       tigerflow-worker setup-failed ` + workermain.SetupFailedUsage + ` <LAST-LINES
        tigerflow-worker version`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
-		if errors.Is(err, errUsage) || errors.Is(err, workermain.ErrUsage) {
+		if slices.ContainsFunc(usageErrors, func(e error) bool { return errors.Is(err, e) }) {
 			os.Exit(2)
 		}
 		os.Exit(1)
 	}
 }
 
-var errUsage = errors.New(usage)
+var (
+	errUsage    = errors.New(usage)
+	usageErrors = []error{errUsage, workermain.ErrUsage, workermain.ErrSetupFailedUsage}
+)
 
 func run(args []string) error {
 	if len(args) == 0 {
@@ -33,6 +38,8 @@ func run(args []string) error {
 	switch args[0] {
 	case "run":
 		return workermain.Run(args[1:])
+	case "setup-failed":
+		return workermain.SetupFailed(args[1:])
 	case "version":
 		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
 		return err

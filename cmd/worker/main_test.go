@@ -52,6 +52,9 @@ func TestArguments(t *testing.T) {
 		{"run --spool /absent --id w.0.r0", 1, "/absent/spool.json"},
 		{"run --spool x --id w.0.r0 --wall-time -1s", 2, "--wall-time -1s"},
 		{"run --spool x --id w.0.r0 --wall-time soon", 2, "usage:"},
+		{"setup-failed --id w.0.r1", 2, "usage:"},
+		{"setup-failed --type X --id w", 2, `--id "w"`},
+		{"setup-failed --type X --id w.0.r1 --spool /absent", 1, "/absent/spool.json"},
 		{"version", 0, ""},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
@@ -233,6 +236,29 @@ func TestParentGone(t *testing.T) {
 	noOrphans(t, id)
 	if exit, err := s.ReadExit(id); err != nil || exit.Reason != spool.ExitParentGone {
 		t.Errorf("exit record %+v, error %v; want ParentGone", exit, err)
+	}
+}
+
+func TestSetupFailed(t *testing.T) {
+	s, _ := newTask(t, nil)
+	for _, said := range []string{"first\nno such module\n", "the slot is taken: this goes nowhere"} {
+		cmd := command(t, "setup-failed", "--spool", s.Path(), "--id", "w.0.r1", "--type", "SetupCommandFailed", "--what",
+			"setup command `module load x`", "--code", "3")
+		cmd.Stdin, cmd.Env = strings.NewReader(said), append(cmd.Env, "TIGERFLOW_JOB=17_3")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	exit, err := s.ReadExit("w.0.r1")
+	must(t, err)
+	want := spool.Failure{
+		Type: "SetupCommandFailed", Message: "setup command `module load x`: exit status 3", Traceback: "first\nno such module",
+	}
+	if exit.Reason != spool.ExitSetupFailed || exit.Failure == nil || *exit.Failure != want {
+		t.Errorf("recorded %+v", exit)
+	}
+	if born, err := s.ReadBorn("w.0.r1"); err != nil || born.Job != "17_3" || born.Revision != s.Spec().Revision {
+		t.Errorf("born as %+v, %v", born, err)
 	}
 }
 

@@ -25,6 +25,12 @@ const (
 	EnvEpoch   = "TIGERFLOW_EPOCH"   // epoch of the dispatcher, for user code that fences a database
 )
 
+// Environment of a worker, by those who start one elsewhere.
+const (
+	EnvJob       = "TIGERFLOW_JOB"       // what a scheduler calls the worker's job
+	EnvContainer = "TIGERFLOW_CONTAINER" // "1": it sees of the host only what was bound
+)
+
 // Limits in bytes. Escaped as JSON, a failure with texts at their limits still fits a line.
 const (
 	MaxLine      = 1 << 20  // one message with its newline

@@ -23,7 +23,7 @@ import (
 )
 
 // Usage is how a worker is called.
-const Usage = `--spool DIR --id ID [--idle-timeout DURATION] [--wall-time DURATION]`
+const Usage = `--spool DIR --id ID [--idle-timeout DURATION] [--wall-time DURATION [--elapsed DURATION]]`
 
 // ErrUsage means that the flags are wrong.
 var ErrUsage = errors.New("usage: tigerflow-worker run " + Usage)
@@ -35,12 +35,13 @@ const leftoverPatience = 10 * time.Second
 // once, as does the end of the process that started it.
 func Run(args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c := worker.Config{Log: log}
+	c := worker.Config{Log: log, Job: os.Getenv(protocol.EnvJob)}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.StringVar(&c.Spool, "spool", "", "folder of the Task's spool")
 	flags.StringVar(&c.ID, "id", "", "the worker's name")
 	flags.DurationVar(&c.IdleTimeout, "idle-timeout", 0, "leave after so long without work; 0 is never")
-	wallTime := flags.Duration("wall-time", 0, "leave before so long has passed since the start; 0 is no limit")
+	wallTime := flags.Duration("wall-time", 0, "leave before so long has passed, from the start and --elapsed before it; 0 is no limit")
+	elapsed := flags.Duration("elapsed", 0, "how much of the wall time is over at the start")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
 		return ErrUsage
 	}
@@ -51,7 +52,7 @@ func Run(args []string) error {
 		return fmt.Errorf("%w: --wall-time %s is negative", ErrUsage, *wallTime)
 	}
 	if *wallTime > 0 {
-		c.Deadline = time.Now().Add(*wallTime)
+		c.Deadline = time.Now().Add(*wallTime - *elapsed)
 	}
 	// A handler's end then means the end of its whole group: what it leaves behind becomes this process's to wait for.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
