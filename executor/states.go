@@ -1,5 +1,10 @@
 package executor
 
+import (
+	"maps"
+	"slices"
+)
+
 // Phase is where a worker stands, in terms that every backend shares.
 type Phase string
 
@@ -51,3 +56,6 @@ func (p Phase) CountsAsCapacity() bool { return phases[p].capacity }
 
 // Blames says that a file which the worker had in hand at its end may be what ended it.
 func (p Phase) Blames() bool { return phases[p].blames }
+
+// Phases lists them all, in the order of their names.
+func Phases() []Phase { return slices.Sorted(maps.Keys(phases)) }

@@ -22,7 +22,6 @@ import (
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/flow"
-	"tigerflow.dev/tigerflow/spool"
 )
 
 const (
@@ -93,7 +92,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	f := r.flow(req.NamespacedName)
 	if !t.DeletionTimestamp.IsZero() {
-		return r.finalize(ctx, t, f)
+		return r.finalize(ctx, t, f, backend)
 	}
 	if !f.Running() && (isComplete(t) || f.completed == t.Generation) {
 		if rests, err := r.rest(ctx, t, f); rests {
@@ -157,7 +156,7 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	}
 	key := client.ObjectKeyFromObject(t)
 	return f.Open(spec, flow.Config{
-		Owner: spool.Owner{Plane: r.Plane, Namespace: t.Namespace, Name: t.Name}, TakeOver: r.TakeOver,
+		Owner: r.owner(t), TakeOver: r.TakeOver,
 		Terms:    flow.Terms{Input: "input.directory", InputBase: "workspace.path and input.directory", Output: "output.directory"},
 		Executor: b.Executor, Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
 		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
@@ -165,7 +164,12 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 }
 
 // finalize drains the workers of a deleted Task. Outputs and spool stay: applying the Task again goes on.
-func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *taskFlow) (ctrl.Result, error) {
+func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *taskFlow, b Backend) (ctrl.Result, error) {
+	if !f.Running() {
+		if drained, err := r.drainLeft(ctx, t, b.Executor); !drained {
+			return ctrl.Result{RequeueAfter: drainPoll}, err
+		}
+	}
 	if drained, err := f.Drain(ctx, r.now()); !drained {
 		return ctrl.Result{RequeueAfter: drainPoll}, err
 	}
