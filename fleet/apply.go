@@ -19,11 +19,9 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 	if snap.Ending == spool.RequestStop {
 		return r, f.kill(ctx, mine)
 	}
-	fit, surplus := f.sort(need, mine, r.Desired)
-	if len(surplus) > 0 {
-		if err := f.executor.Stop(ctx, surplus, executor.Drain); err != nil {
-			return r, fmt.Errorf("draining workers: %w", err)
-		}
+	fit, surplus := f.sort(now, need, snap, mine, r.Desired)
+	if err := f.stop(ctx, surplus, executor.Drain); err != nil {
+		return r, err
 	}
 	missing := r.Desired - fit
 	if missing <= 0 || need.Suspended {
@@ -40,10 +38,13 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 		r.Next = wait
 		return r, nil
 	}
+	if err := f.hold.check(now); err != nil {
+		return r, err
+	}
 	if f.spool.Spec().Type == spool.TypeLocal && (anyAlive(mine) || len(snap.Workers) > 0) {
 		return r, nil // never two: the next one starts when the last one's end is certain and recovered from
 	}
-	return f.start(ctx, need, missing, mine, r)
+	return f.start(ctx, now, need, missing, mine, r)
 }
 
 // kill ends all workers at once, also those that drain.
@@ -54,23 +55,62 @@ func (f *Fleet) kill(ctx context.Context, mine map[string]executor.Worker) error
 			alive = append(alive, w.ID)
 		}
 	}
-	if len(alive) == 0 {
+	return f.stop(ctx, alive, executor.Kill)
+}
+
+// stop asks workers to end.
+func (f *Fleet) stop(ctx context.Context, ids []executor.WorkerID, mode executor.StopMode) error {
+	if len(ids) == 0 {
 		return nil
 	}
-	if err := f.executor.Stop(ctx, alive, executor.Kill); err != nil {
+	for _, id := range ids {
+		f.note(id.String(), func(k *knowledge) { k.stopping = true })
+	}
+	if err := f.executor.Stop(ctx, ids, mode); err != nil {
 		return fmt.Errorf("ending workers: %w", err)
 	}
 	return nil
 }
 
+// cancelIdle has workers leave the queue that would find nothing to do, since all files are done or failed.
+func (f *Fleet) cancelIdle(ctx context.Context, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
+	if !snap.Drained || need.Suspended {
+		return nil
+	}
+	all := 0
+	var waiting []executor.WorkerID
+	for _, w := range mine {
+		if w.Phase.CountsAsCapacity() || w.Phase == executor.Held {
+			all++
+		}
+		if w.Phase == executor.Pending || w.Phase == executor.Held {
+			waiting = append(waiting, w.ID)
+		}
+	}
+	slices.SortFunc(waiting, executor.WorkerID.Compare)
+	surplus := waiting[max(0, len(waiting)-max(0, all-need.Min)):]
+	if err := f.stop(ctx, surplus, executor.Drain); err != nil {
+		return err
+	}
+	for _, id := range surplus {
+		w := mine[id.String()]
+		w.Phase = executor.Terminating
+		mine[id.String()] = w
+	}
+	return nil
+}
+
 // sort counts the workers that are to stay and lists those that are to drain.
-func (f *Fleet) sort(need Need, mine map[string]executor.Worker, desired int) (int, []executor.WorkerID) {
+func (f *Fleet) sort(now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker, desired int) (int, []executor.WorkerID) {
 	var fit, surplus []executor.WorkerID
-	for id, w := range mine {
+	for _, w := range mine {
 		switch {
-		case !w.Phase.CountsAsCapacity():
-		case f.outOfDate(id):
+		case w.Phase == executor.Held && (need.Suspended || f.outOfDate(w)):
 			surplus = append(surplus, w.ID)
+		case !w.Phase.CountsAsCapacity():
+		case f.outOfDate(w):
+			surplus = append(surplus, w.ID)
+		case f.leaving(now, need, snap, w): // by itself
 		default:
 			fit = append(fit, w.ID)
 		}
@@ -83,16 +123,22 @@ func (f *Fleet) sort(need Need, mine map[string]executor.Worker, desired int) (i
 	return keep, append(surplus, fit[keep:]...)
 }
 
-func (f *Fleet) start(ctx context.Context, need Need, n int, mine map[string]executor.Worker, r Report) (Report, error) {
+func (f *Fleet) start(ctx context.Context, now time.Time, need Need, n int, mine map[string]executor.Worker, r Report) (Report, error) {
+	if err := f.refusal.check(now, f.ask); err != nil {
+		return r, err
+	}
 	specs, err := f.specs(need, n, mine)
 	if err != nil {
 		return r, err
 	}
 	if err := f.executor.Start(ctx, specs); err != nil {
+		f.refusal.take(ctx, now, f.ask, err)
 		return r, fmt.Errorf("starting workers: %w", err)
 	}
+	f.refusal = refusal{}
 	for _, s := range specs {
 		f.use(s.ID)
+		f.note(s.ID.String(), func(k *knowledge) { k.asked, k.at = f.ask, now })
 	}
 	r.Pending += len(specs)
 	return r, nil
@@ -101,7 +147,7 @@ func (f *Fleet) start(ctx context.Context, need Need, n int, mine map[string]exe
 // unlearnt reports whether a worker has ended that nothing was learnt from yet: how it ended may put off the next one.
 func (f *Fleet) unlearnt(mine map[string]executor.Worker) bool {
 	for id, w := range mine {
-		if w.Phase.Terminal() && !f.told[id] {
+		if w.Phase.Terminal() && !f.known[id].told {
 			return true
 		}
 	}
@@ -117,21 +163,30 @@ func anyAlive(mine map[string]executor.Worker) bool {
 	return false
 }
 
-// outOfDate reports whether a worker was born for an earlier revision of the Task.
-func (f *Fleet) outOfDate(id string) bool {
-	revision, known := f.born[id]
-	if !known {
-		born, err := f.spool.ReadBorn(id)
-		if err != nil { // not born yet: it will read the present Task
-			return false
-		}
-		revision = born.Revision
-		f.born[id] = revision
+// outOfDate reports whether a worker was born for an earlier revision of the Task, or waits for what is no longer asked.
+func (f *Fleet) outOfDate(w executor.Worker) bool {
+	if waits(w) {
+		asked := f.known[w.ID.String()].asked
+		return asked != "" && asked != f.ask
 	}
-	return revision != f.spool.Spec().Revision
+	born := f.birth(w.ID.String())
+	return born != nil && born.Revision != f.spool.Spec().Revision // else it will read the present Task
 }
 
-// specs names the next workers: the lowest free slots, each for the first time since.
+// birth is a worker's record of its birth; nil if there is none yet.
+func (f *Fleet) birth(id string) *spool.Born {
+	if f.born[id] == nil {
+		born, err := f.spool.ReadBorn(id)
+		if err != nil {
+			return nil
+		}
+		f.born[id] = &born
+	}
+	return f.born[id]
+}
+
+// specs names the next workers: the lowest free slots, all with one restart number, by which a backend tells start-ups
+// apart, and which none of the slots has had.
 func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]executor.Spec, error) {
 	names, err := f.spool.Workers() // those of earlier runs among them
 	if err != nil {
@@ -146,12 +201,17 @@ func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]exec
 	for _, w := range mine {
 		taken[w.ID.Index] = taken[w.ID.Index] || !w.Phase.Terminal()
 	}
-	var specs []executor.Spec
-	for index := 0; len(specs) < n; index++ {
-		if taken[index] {
-			continue
+	var slots []int
+	restart := 0
+	for index := 0; len(slots) < n; index++ {
+		if !taken[index] {
+			slots = append(slots, index)
+			restart = max(restart, f.used[index]+1)
 		}
-		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: f.used[index] + 1}
+	}
+	specs := make([]executor.Spec, 0, n)
+	for _, index := range slots {
+		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: restart}
 		var args []string
 		if index >= need.Min && need.IdleTimeout > 0 {
 			args = append(args, "--idle-timeout", need.IdleTimeout.String())

@@ -80,6 +80,22 @@ func (e *sweeping) Sweep(_ context.Context, key string) error {
 	return nil
 }
 
+// adopting is a fake that follows workers which its list lacks.
+type adopting struct{ *fake }
+
+func (e adopting) Adopt(id executor.WorkerID, _ string) {
+	if _, known := e.workers[id]; !known {
+		e.workers[id] = executor.Worker{ID: id, Phase: executor.Unknown}
+	}
+}
+
+// slow is a fake that takes note of Forget only once it knows itself that the worker has ended.
+type slow struct{ *fake }
+
+func (e slow) Forget(ctx context.Context, ids []executor.WorkerID) error {
+	return e.fake.Forget(ctx, slices.DeleteFunc(slices.Clone(ids), func(id executor.WorkerID) bool { return !e.workers[id].Phase.Terminal() }))
+}
+
 // field is a Fleet over a fake executor and a dispatcher that is played by the test.
 type field struct {
 	t     *testing.T
@@ -155,13 +171,13 @@ func (f *field) id(index, restart int) executor.WorkerID {
 // born lets a worker begin its work.
 func (f *field) born(id executor.WorkerID) *spool.Worker {
 	f.t.Helper()
-	w, born, err := f.s.Bear(id.String(), spool.Born{Revision: f.s.Spec().Revision})
+	w, born, err := f.s.Bear(id.String(), spool.Born{Revision: f.s.Spec().Revision, Time: f.now})
 	must(f.t, err)
 	if !born {
 		f.t.Fatalf("the slot of %s is taken", id)
 	}
 	f.phase(id, executor.Running)
-	f.snap.Workers = append(slices.Clone(f.snap.Workers), dispatcher.WorkerState{ID: id.String()})
+	f.snap.Workers = append(slices.Clone(f.snap.Workers), dispatcher.WorkerState{ID: id.String(), News: f.now})
 	return w
 }
 

@@ -5,7 +5,9 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,8 +19,9 @@ import (
 
 // Need is what a Task asks of its workers.
 type Need struct {
-	Task                 string // the author's name
-	Min, Max, MaxPending int
+	Task                 string        // the author's name
+	Min, Max, MaxPending int           // MaxPending of workers; 0 is no bound
+	MaxQueued            int           // start-ups of which workers wait in a queue; 0 is no bound
 	DrainTarget          time.Duration // in which the backlog should be done
 	IdleTimeout          time.Duration // after which a worker beyond Min leaves
 	DrainTimeout         time.Duration
@@ -34,10 +37,19 @@ type Report struct {
 	Pending, Running, Desired int           // workers
 	Held                      int           // of Pending: not before a person acts
 	Draining                  int           // of Running: they take nothing more
+	Leaving                   int           // of Running: their wall time is nearly up while files wait
+	Queued                    int           // start-ups of which workers are Pending
+	Waits, HeldBy             Example       // of the Pending workers, and of the Held ones
 	Message                   string        // why so many are desired
 	Stall                     *Stall        // a person must act; now and then one worker tries whether that was done
 	Crashing                  *spool.Exit   // workers end badly; the next is started after a pause
 	Next                      time.Duration // when to step again if nothing happens; 0 is never
+}
+
+// Example is one worker of several.
+type Example struct {
+	Reason string // the backend's words for its phase; may be empty
+	Ref    string // what the backend calls it; may be empty
 }
 
 // Stall is the end of a worker that the next one would share.
@@ -57,28 +69,53 @@ type Fleet struct {
 	executor   executor.Executor
 	dispatcher Dispatcher
 
-	swept  bool
-	missed map[string]int    // listings in a row without a worker that lives by its folder
-	born   map[string]string // revision of each live worker
-	told   map[string]bool   // ends that were learnt from
-	used   map[int]int       // by slot: the highest restart number that is known to have been used
-	ladder ladder
+	swept   bool
+	missed  map[string]int         // listings in a row without a worker that lives by its folder
+	born    map[string]*spool.Born // of workers that were looked at since they were born
+	known   map[string]knowledge   // of each listed worker
+	looked  time.Time              // when it was last looked which workers have been born
+	used    map[int]int            // by slot: the highest restart number that is known to have been used
+	ask     string                 // what is asked of the backend for each worker now
+	took    time.Duration          // from starting the last worker until it lived
+	ladder  ladder
+	hold    hold
+	refusal refusal
+}
+
+// knowledge is what a Fleet remembers of a worker for as long as the list has it.
+type knowledge struct {
+	asked    string    // what its backend was asked for; empty if another process asked
+	at       time.Time // when; zero once it lives
+	seen     bool      // it has been born
+	stopping bool      // it was asked to end
+	over     bool      // it has left its last word
+	told     bool      // its end was learnt from
 }
 
 // New makes the Fleet of a spool whose lock this process holds.
 func New(s *spool.Spool, e executor.Executor, d Dispatcher) *Fleet {
 	return &Fleet{
 		spool: s, executor: e, dispatcher: d,
-		missed: map[string]int{}, born: map[string]string{}, told: map[string]bool{}, used: map[int]int{},
+		missed: map[string]int{}, born: map[string]*spool.Born{}, known: map[string]knowledge{}, used: map[int]int{},
 	}
 }
 
-// Step does what can be done now. all is the executor's list, whoever's the workers.
+// Inherit takes over what an earlier Fleet of the same Task knows of its workers, and of those who want none.
+func (f *Fleet) Inherit(earlier *Fleet) {
+	f.known, f.used, f.hold, f.took = earlier.known, earlier.used, earlier.hold, earlier.took
+}
+
+// Step does what can be done now. all is the executor's list, whoever's the workers. The error is a *executor.WaitError or
+// a *executor.StalledError when no worker can be started for that reason; the Report holds then, too.
 func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispatcher.Snapshot, all []executor.Worker) (Report, error) {
 	if err := f.sweep(ctx); err != nil {
 		return Report{}, err
 	}
+	f.ask = need.ask()
 	mine := f.mine(all)
+	if err := f.see(now, snap, mine); err != nil {
+		return Report{}, err
+	}
 	if err := f.ends(ctx, snap, mine); err != nil {
 		return Report{}, err
 	}
@@ -88,7 +125,10 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	if err := f.forget(ctx, snap, mine); err != nil {
 		return Report{}, err
 	}
-	r := f.count(mine)
+	if err := f.cancelIdle(ctx, need, snap, mine); err != nil {
+		return Report{}, err
+	}
+	r := f.count(now, need, snap, mine)
 	r.Stall, r.Crashing = f.ladder.stall, f.ladder.last
 	if snap.Recovering {
 		return r, nil
@@ -98,16 +138,13 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	return f.apply(ctx, now, need, snap, mine, r)
 }
 
-// mine picks this Task's workers.
-func (f *Fleet) mine(all []executor.Worker) map[string]executor.Worker {
-	mine := map[string]executor.Worker{}
-	for _, w := range all {
-		if w.ID.Key == f.spool.ID() {
-			mine[w.ID.String()] = w
-			f.use(w.ID)
-		}
+// ask is what a backend is asked for with each worker. A worker that waits for something else is out of date.
+func (n *Need) ask() string {
+	text, err := json.Marshal([]any{n.Resources, n.WallTime, n.Slurm, n.Container.Image, n.Container.SetupCommands})
+	if err != nil { // not with these types
+		return ""
 	}
-	return mine
+	return string(text)
 }
 
 // use notes that an id is taken for ever, also once no list and no folder tells of it.
@@ -126,96 +163,56 @@ func (f *Fleet) sweep(ctx context.Context) error {
 	return nil
 }
 
-// missesUntilLost is how many good listings in a row must lack a worker before it counts as ended. Where the executor's
-// workers end with it, and an earlier one's were swept, one is enough.
-func (f *Fleet) missesUntilLost() int {
-	if f.swept {
-		return 1
-	}
-	return 3
-}
-
-// ends tells the dispatcher of workers that have ended.
-func (f *Fleet) ends(ctx context.Context, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
-	for _, state := range snap.Workers {
-		end := dispatcher.End{}
-		w, listed := mine[state.ID]
-		switch {
-		case listed && !w.Phase.Terminal():
-			delete(f.missed, state.ID)
-			continue
-		case listed:
-			end = dispatcher.End{Blame: w.Phase.Blames(), Message: describe(w)}
-		default:
-			if f.missed[state.ID]++; f.missed[state.ID] < f.missesUntilLost() {
-				continue
-			}
-			end.Message = "not there any more"
-		}
-		if err := f.dispatcher.WorkerEnded(ctx, state.ID, end); err != nil {
-			return err
-		}
-		delete(f.missed, state.ID)
-		delete(f.born, state.ID)
-	}
-	return nil
-}
-
-func describe(w executor.Worker) string {
-	switch {
-	case w.Reason != "":
-		return w.Reason
-	case w.Exit != nil:
-		return w.Exit.String()
-	}
-	return string(w.Phase)
-}
-
-// forget drops ended workers from the executor's list once nothing depends on them.
-func (f *Fleet) forget(ctx context.Context, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
-	var ids []executor.WorkerID
-	for id, w := range mine {
-		live := slices.ContainsFunc(snap.Workers, func(s dispatcher.WorkerState) bool { return s.ID == id })
-		if w.Phase.Terminal() && !live && f.told[id] {
-			ids = append(ids, w.ID)
-			delete(f.told, id)
-			delete(mine, id)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	return f.executor.Forget(ctx, ids)
-}
-
-func (f *Fleet) count(mine map[string]executor.Worker) Report {
+func (f *Fleet) count(now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker) Report {
 	var r Report
-	for id, w := range mine {
-		switch w.Phase {
-		case executor.Pending, executor.Starting:
-			r.Pending++
-		case executor.Held:
-			r.Pending++
-			r.Held++
-		case executor.Running, executor.Suspended, executor.Unknown:
-			r.Running++
-			if f.outOfDate(id) { // it is about to be drained
-				r.Draining++
-			}
-		case executor.Terminating:
+	queued := map[int]bool{}
+	for _, id := range slices.Sorted(maps.Keys(mine)) {
+		w := mine[id]
+		switch {
+		case w.Phase.Terminal():
+		case w.Phase == executor.Terminating, f.outOfDate(w): // or it is about to be drained
 			r.Running++
 			r.Draining++
-		default: // they have ended
+		case waits(w):
+			r.Pending++
+			r.example(w)
+			if w.Phase != executor.Starting {
+				queued[w.ID.Restart] = true
+			}
+		default:
+			r.Running++
+			if f.leaving(now, need, snap, w) {
+				r.Leaving++
+			}
 		}
 	}
+	r.Queued = len(queued)
 	return r
+}
+
+// waits reports whether a worker has been started and does not run yet.
+func waits(w executor.Worker) bool {
+	return w.Phase == executor.Pending || w.Phase == executor.Held || w.Phase == executor.Starting
+}
+
+// example counts the held, and keeps the first worker that waits and the first that is held.
+func (r *Report) example(w executor.Worker) {
+	to := &r.Waits
+	if w.Phase == executor.Held {
+		to = &r.HeldBy
+		r.Held++
+	}
+	if *to == (Example{}) {
+		*to = Example{Reason: w.Reason, Ref: w.Ref}
+	}
 }
 
 func (f *Fleet) input(need Need, snap *dispatcher.Snapshot, r Report) scaling.Input {
 	spec := f.spool.Spec()
+	draining := r.Draining + r.Leaving
 	return scaling.Input{
-		Min: need.Min, Max: need.Max, MaxPending: need.MaxPending, DrainTarget: need.DrainTarget, Suspended: need.Suspended,
+		Min: need.Min, Max: need.Max, MaxPending: need.MaxPending, MaxQueued: need.MaxQueued, DrainTarget: need.DrainTarget, Suspended: need.Suspended,
 		Backlog: int(snap.Pending - snap.HeldBack), InHand: int(snap.Running), PerFile: time.Duration(snap.SecondsPerFile * float64(time.Second)),
-		Concurrency: spec.InHand(), Pending: r.Pending - r.Held, Running: r.Running - r.Draining, Draining: r.Draining, Held: r.Held,
+		Concurrency: spec.InHand(), Pending: r.Pending - r.Held, Queued: r.Queued, Running: r.Running - draining, Draining: draining, Held: r.Held,
 	}
 }

@@ -16,6 +16,8 @@ const (
 	ladderLast  = 5 * time.Minute
 	// setupLimit is how many setups in a row may fail, with no file done in between, before a person must act.
 	setupLimit = 3
+	// emptyLimit is how many start-ups in a row may end without one file done or failed.
+	emptyLimit = 5
 	// stallRetry is the shortest pause before it is tried whether what stalled the Task was mended.
 	stallRetry = 30 * time.Second
 )
@@ -23,6 +25,7 @@ const (
 // ladder makes the pauses between workers that end badly longer and longer.
 type ladder struct {
 	bad     int
+	empty   map[int]bool // start-ups of which workers ended by themselves since there was progress
 	until   time.Time
 	settled int64       // files done or failed
 	last    *spool.Exit // the last bad end
@@ -31,15 +34,12 @@ type ladder struct {
 
 // learn takes the lessons of the workers that have ended since the last Step.
 func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
-	if !snap.Recovering {
-		f.ladder.progress(snap.Done + snap.Failed)
+	if !snap.Recovering && f.ladder.progress(snap.Done+snap.Failed) {
+		f.hold.pause = 0
 	}
-	live := map[string]bool{}
-	for _, w := range snap.Workers {
-		live[w.ID] = true
-	}
+	live := living(snap)
 	for id, w := range mine {
-		if !w.Phase.Terminal() || live[id] || f.told[id] {
+		if !w.Phase.Terminal() || live[id] || f.known[id].told {
 			continue
 		}
 		born, err := f.spool.ReadBorn(id)
@@ -54,7 +54,10 @@ func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]
 		if err != nil {
 			return err
 		}
-		f.told[id] = true
+		f.note(id, func(k *knowledge) { k.told = true })
+		if w.Phase == executor.Canceled {
+			f.hold.canceled(now, w)
+		}
 		if unborn || born.Revision == f.spool.Spec().Revision { // else it says nothing of the present Task
 			f.ladder.climb(now, w, exit)
 		}
@@ -74,23 +77,49 @@ func (f *Fleet) lastWord(id string) (*spool.Exit, error) {
 	return &exit, nil
 }
 
-// progress takes in how many files are done or failed. When there are more, all is well again.
-func (l *ladder) progress(settled int64) {
-	if settled > l.settled {
+// progress takes in how many files are done or failed, and reports whether there are more. All is well again then.
+func (l *ladder) progress(settled int64) bool {
+	more := settled > l.settled
+	if more {
 		*l = ladder{}
 	}
 	l.settled = settled
+	return more
 }
 
 // climb notes one end.
 func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
-	if exit == nil {
-		if !w.Phase.Blames() {
-			return // stopped, lost, preempted: nobody's fault
-		}
+	if exit == nil && w.Phase.Blames() {
 		exit = &spool.Exit{Reason: spool.ExitError, Failure: &spool.Failure{Type: "WorkerDied", Message: describe(w)}}
 	}
-	pause := min(ladderFirst<<min(l.bad, 20), ladderLast)
+	bad := l.blame(exit)
+	if !bad && !fruitless(w, exit) {
+		return
+	}
+	if l.empty == nil {
+		l.empty = map[int]bool{}
+	}
+	l.empty[w.ID.Restart] = true // those of one start-up may share one misfortune
+	if !bad {
+		if len(l.empty) < emptyLimit {
+			return
+		}
+		l.last = &spool.Exit{Reason: spool.ExitError, Failure: emptyFailure(w, exit)}
+	}
+	pause := min(ladderFirst<<min(max(l.bad, len(l.empty)-1), 20), ladderLast)
+	l.bad++
+	if l.stall != nil {
+		pause = max(pause, stallRetry)
+	}
+	l.until = now.Add(pause)
+}
+
+// blame notes an end for which Task or engine is to blame, and reports whether it is one. Ends that are nobody's fault have
+// no last word: the worker was lost or preempted.
+func (l *ladder) blame(exit *spool.Exit) bool {
+	if exit == nil {
+		return false
+	}
 	switch exit.Reason {
 	case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound:
 		l.stall = stallOf(exit)
@@ -100,13 +129,27 @@ func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
 			l.stall = stallOf(exit)
 		}
 	default:
-		return
+		return false
 	}
-	l.bad++
-	if l.stall != nil {
-		pause = max(pause, stallRetry)
+	return true
+}
+
+// fruitless reports whether a worker ended before its time, though nobody is to blame for it.
+func fruitless(w executor.Worker, exit *spool.Exit) bool {
+	if exit != nil {
+		return exit.Reason == spool.ExitWallTime
 	}
-	l.until = now.Add(pause)
+	return w.Phase == executor.Lost || w.Phase == executor.Expired
+}
+
+func emptyFailure(w executor.Worker, exit *spool.Exit) *spool.Failure {
+	why := "the last one: " + describe(w)
+	if exit != nil || w.Phase == executor.Expired {
+		why = "no file fits into the wall time of a worker"
+	}
+	return &spool.Failure{
+		Type: "NoFileDone", Message: fmt.Sprintf("workers of %d starts in a row ended before a file was done; %s", emptyLimit, why),
+	}
 }
 
 func stallOf(exit *spool.Exit) *Stall {

@@ -65,6 +65,6 @@ func (f *Flow) Close() error {
 		err = errors.Join(f.err, err)
 	}
 	f.latest.Store(f.dispatcher.Snapshot())
-	f.dispatcher, f.fleet, f.lock = nil, nil, nil
+	f.dispatcher, f.fleet, f.earlyFleet, f.lock = nil, nil, f.fleet, nil
 	return err
 }

@@ -54,6 +54,7 @@ type Flow struct {
 	dispatcher *dispatcher.Dispatcher
 	executor   executor.Executor
 	fleet      *fleet.Fleet
+	earlyFleet *fleet.Fleet // of the last dispatcher of the same spool
 	cancel     context.CancelFunc
 	ended      chan struct{} // closed when the dispatcher's loop has ended
 	err        error         // why; valid then
@@ -167,6 +168,9 @@ func (f *Flow) begin(c Config, chain dispatcher.Chain) {
 	}
 	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: chain, Earlier: f.earlier})
 	f.dispatcher, f.executor, f.fleet = d, c.Executor, fleet.New(f.lock.Spool(), c.Executor, d)
+	if f.earlyFleet != nil {
+		f.fleet.Inherit(f.earlyFleet)
+	}
 	f.cancel, f.ended, f.err = cancel, make(chan struct{}), nil
 	f.idleSince = time.Time{}
 	go func() { // ends with Close

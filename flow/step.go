@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/fleet"
 	"tigerflow.dev/tigerflow/spool"
 )
@@ -24,9 +25,10 @@ type Want struct {
 type State struct {
 	Snapshot    *dispatcher.Snapshot
 	Fleet       fleet.Report
-	Unavailable error // workers can be neither listed nor started
-	Complete    bool  // there is nothing left to do; workers drain
-	Finished    bool  // and have drained: the dispatcher has ended
+	Unavailable error               // workers can be neither listed nor started; an *executor.StalledError if a person must act
+	Waiting     *executor.WaitError // no worker is started for now; nil if that is not so
+	Complete    bool                // there is nothing left to do; workers drain
+	Finished    bool                // and have drained: the dispatcher has ended
 	Next        time.Duration
 }
 
@@ -37,15 +39,26 @@ func (s *State) wait(d time.Duration) {
 	}
 }
 
+// refuse notes that the executor does not do what it was asked for.
+func (s *State) refuse(now time.Time, err error) {
+	if w, ok := executor.Waiting(err); ok {
+		s.Waiting = w
+		s.wait(max(retryAfter, w.Until.Sub(now)))
+		return
+	}
+	s.Unavailable = err
+	s.wait(retryAfter)
+}
+
 // Step brings the workers of a running Flow to what is wanted and, when all is done, ends it. State.Next is when to step
 // again if nothing happens before; 0 is never. The error is a *RefusedError if another has taken the Task over.
 func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
 	s := State{Snapshot: f.dispatcher.Snapshot()}
 	s.Complete = f.idleFor(now, s.Snapshot, w)
 	all, err := f.executor.List(ctx)
-	if s.Unavailable = err; err != nil {
-		s.Next = retryAfter
-		return s, nil //nolint:nilerr // it is part of what was found
+	if err != nil {
+		s.refuse(now, err)
+		return s, nil
 	}
 	w.Need.Suspended = w.Need.Suspended || s.Complete || s.Snapshot.Halted()
 	s.Fleet, err = f.fleet.Step(ctx, now, w.Need, s.Snapshot, all)
@@ -53,7 +66,7 @@ func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
 	case errors.Is(err, dispatcher.ErrOver):
 		return s, refuse(OutputInUse, "%s", spool.ErrSuperseded)
 	case err != nil:
-		s.Unavailable, s.Next = err, retryAfter
+		s.refuse(now, err)
 	}
 	s.wait(s.Fleet.Next)
 	if s.Complete && err == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0 {

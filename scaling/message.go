@@ -34,6 +34,8 @@ func (d *decision) message() string {
 		return fmt.Sprintf("%s, maxWorkers is %d with %d that drain and %d that are held", wanted, in.Max, in.Draining, in.Held)
 	case MaxPending:
 		return fmt.Sprintf("%s, %d at once may wait to start (maxPending)", wanted, in.MaxPending)
+	case MaxQueued:
+		return fmt.Sprintf("%s, those before wait in the queue (maxPending is %d)", wanted, in.MaxQueued)
 	default:
 		return text
 	}

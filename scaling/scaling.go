@@ -10,6 +10,7 @@ import (
 type Input struct {
 	Min, Max   int  // minWorkers and maxWorkers; Max counts leaving and held workers, too
 	MaxPending int  // most workers that wait to start, the held ones included; 0 is no bound
+	MaxQueued  int  // most start-ups that wait in a queue, those of held workers included; 0 is no bound
 	Suspended  bool // the Task is not to run
 
 	Backlog     int           // files that wait
@@ -20,6 +21,7 @@ type Input struct {
 	Startup     time.Duration // time from starting a worker to its first file; 0 is not known
 
 	Pending  int // workers that will begin by themselves
+	Queued   int // start-ups of which workers wait in a queue: job arrays
 	Running  int // workers that work, or wait for work
 	Draining int // workers that take no more files but have not ended
 	Held     int // workers that do not begin before a person acts
@@ -48,6 +50,7 @@ const (
 	MaxWorkers  Reason = "MaxWorkers"  // maxWorkers allows no more
 	NoRoom      Reason = "NoRoom"      // maxWorkers allows no more while others drain or are held
 	MaxPending  Reason = "MaxPending"  // maxPending allows no more before some have begun
+	MaxQueued   Reason = "MaxQueued"   // maxPending allows no more before those that wait in the queue have begun
 )
 
 // Desired decides.
@@ -129,12 +132,15 @@ func (d *decision) limit() {
 	if in.MaxPending > 0 {
 		d.atMost(in.Running+max(in.Pending, in.MaxPending-in.Held), MaxPending)
 	}
+	if in.MaxQueued > 0 && in.Queued >= in.MaxQueued {
+		d.atMost(in.current(), MaxQueued)
+	}
 }
 
 // sane takes what cannot be for the nearest that can.
 func (in Input) sane() Input {
 	for _, n := range []*int{
-		&in.Min, &in.Max, &in.MaxPending, &in.Backlog, &in.InHand, &in.Pending, &in.Running, &in.Draining, &in.Held,
+		&in.Min, &in.Max, &in.MaxPending, &in.Backlog, &in.InHand, &in.Pending, &in.MaxQueued, &in.Queued, &in.Running, &in.Draining, &in.Held,
 	} {
 		*n = max(0, *n)
 	}

@@ -43,6 +43,9 @@ func TestDesired(t *testing.T) {
 		{"maxPending", Input{Max: 9, MaxPending: 2, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{3, MaxPending, "3 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, 2 at once may wait to start (maxPending)"}},
 		{"maxPending for minWorkers", Input{Max: 9, Min: 5, MaxPending: 2}, Output{2, MaxPending, "2 workers: no files wait; 5 wanted, 2 at once may wait to start (maxPending)"}},
 		{"maxPending lowered below what is pending", Input{Max: 9, MaxPending: 1, Backlog: 5000, Pending: 4, PerFile: time.Second, DrainTarget: target}, Output{4, MaxPending, "4 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, 1 at once may wait to start (maxPending)"}},
+		{"one start-up waits in the queue", Input{Max: 9, MaxQueued: 1, Queued: 1, Pending: 2, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{3, MaxQueued, "3 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, those before wait in the queue (maxPending is 1)"}},
+		{"none waits in the queue", Input{Max: 9, MaxQueued: 1, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{9, Backlog, "9 workers: 5000 files at 1.0 s each, target 10m"}},
+		{"a held start-up waits in the queue", Input{Max: 9, MaxQueued: 1, Queued: 1, Held: 1, Backlog: 50}, Output{0, MaxQueued, "no workers: 50 files; 1 wanted, those before wait in the queue (maxPending is 1)"}},
 		{"held workers are pending", Input{Max: 9, MaxPending: 2, Held: 2, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{1, MaxPending, "1 worker: 5000 files at 1.0 s each, target 10m; 9 wanted, 2 at once may wait to start (maxPending)"}},
 		{"held workers take room", Input{Max: 3, Held: 2, Backlog: 500}, Output{1, SlowStart, "1 worker: 500 files, the first shows how long one takes"}},
 		{"only held workers", Input{Max: 3, Held: 3, Backlog: 500}, Output{0, NoRoom, "no workers: 500 files; 1 wanted, maxWorkers is 3 with 0 that drain and 3 that are held"}},
@@ -69,11 +72,11 @@ func TestDesired(t *testing.T) {
 func random(rng *rand.Rand) Input {
 	duration := func(scale time.Duration) time.Duration { return time.Duration(rng.IntN(4)*rng.IntN(100)) * scale }
 	return Input{
-		Min: rng.IntN(4), Max: rng.IntN(12), MaxPending: rng.IntN(5), Suspended: rng.IntN(20) == 0,
+		Min: rng.IntN(4), Max: rng.IntN(12), MaxPending: rng.IntN(5), MaxQueued: rng.IntN(3), Suspended: rng.IntN(20) == 0,
 		Backlog: rng.IntN(3) * rng.IntN(300), InHand: rng.IntN(2) * rng.IntN(20),
 		PerFile: duration(100 * time.Millisecond), Concurrency: rng.IntN(5),
 		DrainTarget: duration(time.Second), Startup: duration(100 * time.Millisecond),
-		Pending: rng.IntN(2) * rng.IntN(6), Running: rng.IntN(6),
+		Pending: rng.IntN(2) * rng.IntN(6), Queued: rng.IntN(3), Running: rng.IntN(6),
 		Draining: rng.IntN(2) * rng.IntN(3), Held: rng.IntN(3) * rng.IntN(3) / 2,
 	}
 }
@@ -108,6 +111,9 @@ var properties = []struct {
 	{"starts none above maxPending", func(in Input, _ Output, starts int) bool {
 		return starts <= 0 || in.MaxPending == 0 || starts+in.Pending+in.Held <= in.MaxPending
 	}},
+	{"starts none above maxPending start-ups", func(in Input, _ Output, starts int) bool {
+		return starts <= 0 || in.MaxQueued == 0 || in.Queued < in.MaxQueued
+	}},
 	{"starts no more than there are files", func(in Input, out Output, starts int) bool {
 		return starts <= 0 || out.Workers <= max(in.Min, in.Backlog+in.InHand)
 	}},
@@ -116,7 +122,7 @@ var properties = []struct {
 	}},
 	{"no file waits for nobody", func(in Input, out Output, _ int) bool {
 		room := in.current()+in.Draining+in.Held < in.Max
-		mayWait := in.MaxPending == 0 || in.Pending+in.Held < in.MaxPending
+		mayWait := (in.MaxPending == 0 || in.Pending+in.Held < in.MaxPending) && (in.MaxQueued == 0 || in.Queued < in.MaxQueued)
 		return in.Suspended || !room || !mayWait || in.Backlog == 0 || out.Workers > 0
 	}},
 	{"explained", func(_ Input, out Output, _ int) bool {

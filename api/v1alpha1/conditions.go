@@ -67,6 +67,15 @@ const (
 	ReasonNotAllowed Reason = "NotAllowed"
 	// ReasonTooManyFailures: so many files failed alike that the rest is not tried. Correct the handler and resume.
 	ReasonTooManyFailures Reason = "TooManyFailures"
+	// ReasonSubmissionRefused: Slurm refuses the jobs of the workers. The message has its words: correct spec.slurm or
+	// spec.resources.
+	ReasonSubmissionRefused Reason = "SubmissionRefused"
+	// ReasonInvalidWorker: the workers cannot be started as the Task asks. The message names what to correct.
+	ReasonInvalidWorker Reason = "InvalidWorker"
+	// ReasonWorkerNotRunnable: the worker program cannot be put, or run, where workers run. The message says why.
+	ReasonWorkerNotRunnable Reason = "WorkerNotRunnable"
+	// ReasonLogNotWritable: the logs of the workers cannot be written. Give the user of the workers the right to.
+	ReasonLogNotWritable Reason = "LogNotWritable"
 	// ReasonSpoolIncompatible: the output directory has the records of a newer or unknown format. Use the release that
 	// wrote them, or another output directory.
 	ReasonSpoolIncompatible Reason = "SpoolIncompatible"
@@ -81,6 +90,9 @@ const (
 	ReasonSlowFiles Reason = "SlowFiles"
 	// ReasonWorkersCrashing: workers end by themselves again and again and start with growing pauses. Read their logs.
 	ReasonWorkersCrashing Reason = "WorkersCrashing"
+	// ReasonWorkersHeld: jobs of workers are held and do not start before a person acts. The message says how: scontrol
+	// release, say.
+	ReasonWorkersHeld Reason = "WorkersHeld"
 	// ReasonExecutorUnavailable: workers can be neither started nor listed (Slurm does not answer, say). Those that run go
 	// on; wait, or ask the administrator.
 	ReasonExecutorUnavailable Reason = "ExecutorUnavailable"

@@ -14,6 +14,7 @@ const (
 	DefaultCPUs              = 1
 	DefaultMaxWorkers        = 1
 	DefaultProcesses         = 1
+	DefaultPendingArrays     = 1
 	DefaultWorkerIdleTimeout = 2 * time.Minute
 	DefaultDrainTarget       = 10 * time.Minute
 	DefaultAttempts          = 1
@@ -91,12 +92,16 @@ func (s *TaskSpec) MaxWorkers() int32 {
 	return orDefault(s.Scaling.MaxWorkers, DefaultMaxWorkers)
 }
 
-// MaxPending is the most workers that wait to start at once.
+// MaxPending is the most workers that wait to start at once; of a Slurm Task, the most job arrays.
 func (s *TaskSpec) MaxPending() int32 {
-	if s.Scaling == nil {
-		return s.MaxWorkers()
+	most := s.MaxWorkers()
+	if s.Type == TaskSlurm {
+		most = DefaultPendingArrays
 	}
-	return orDefault(s.Scaling.MaxPending, s.MaxWorkers())
+	if s.Scaling == nil {
+		return most
+	}
+	return orDefault(s.Scaling.MaxPending, most)
 }
 
 // WorkerIdleTimeout is how long a worker beyond MinWorkers waits for work before it ends.

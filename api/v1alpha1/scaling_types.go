@@ -20,8 +20,9 @@ type Scaling struct {
 	// +kubebuilder:validation:Maximum=1000
 	MaxWorkers int32 `json:"maxWorkers,omitempty"`
 
-	// maxPending is the most workers that wait to start at once: jobs in the queue of Slurm, pods not yet scheduled.
-	// Default: maxWorkers
+	// maxPending is the most workers that wait to start at once. For a Slurm Task it is the most job arrays in the queue: the
+	// workers that are wanted at one time are one array, and no more are submitted before those have begun.
+	// Default: maxWorkers, and 1 for a Slurm Task
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

@@ -41,8 +41,8 @@ type TaskStatus struct {
 	// Reasons of progress: Starting, Running, Idle, Waiting, Suspended, Draining, Complete.
 	// Reasons of Stalled: InputNotFound, InputNotReadable, OutputNotWritable, OutputInUse, InvalidDirectories,
 	// InvalidStaging, InvalidHandler, InvalidParams, HandlerNotFound, SetupFailed, StorageFull, StorageError, TooManyFailures,
-	// SpoolIncompatible.
-	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, ExecutorUnavailable.
+	// NotAllowed, SubmissionRefused, InvalidWorker, WorkerNotRunnable, LogNotWritable, SpoolIncompatible.
+	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, WorkersHeld, ExecutorUnavailable.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional
 	// +listType=map

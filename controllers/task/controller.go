@@ -46,6 +46,7 @@ type Reconciler struct {
 	Backends map[v1alpha1.TaskType]Backend
 	Log      *slog.Logger
 	Plane    string                     // what spools are told of the control plane
+	Bridge   string                     // the Slurm bridge that this is: only its Slurm Tasks are touched. Empty: every Task is this one's
 	TakeOver bool                       // take spools from holders that show no end
 	Period   time.Duration              // least time between two writes of counters that bring nothing new
 	NewQueue NewQueue                   // nil is controller-runtime's own, which measures itself twice a second
@@ -85,6 +86,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return r.vanished(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
+	}
+	if r.Bridge != "" && t.Spec.BridgeName() != r.Bridge {
+		return ctrl.Result{}, nil
 	}
 	backend, ok := r.Backends[t.Spec.Type]
 	if !ok {

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/spool/spooltest"
@@ -55,6 +56,7 @@ type write struct {
 }
 
 type options struct {
+	slurm  executor.Executor // the controller is a bridge called mine, with this executor
 	period time.Duration
 	faults func(call string) error                                                        // before each write
 	lost   func(call string) error                                                        // after each write
@@ -96,6 +98,9 @@ func start(t *testing.T, o options) *harness {
 	h.rec = &Reconciler{
 		Client: mgr.GetClient(), Log: slog.New(slog.DiscardHandler), Plane: "test", Period: o.period,
 		Backends: map[v1alpha1.TaskType]Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
+	}
+	if o.slurm != nil {
+		h.rec.Bridge, h.rec.Backends = "mine", map[v1alpha1.TaskType]Backend{v1alpha1.TaskSlurm: {Executor: o.slurm}}
 	}
 	h.must(h.rec.SetupWithManager(mgr))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/fleet"
 	"tigerflow.dev/tigerflow/flow"
 )
@@ -21,9 +23,10 @@ type state struct {
 
 	stall       *stall // nothing goes on until a person acts
 	unavailable error  // workers can be neither listed nor started
-	complete    bool   // there is nothing left to do; workers drain
-	finished    bool   // and have drained
-	asked       bool   // and somebody asks for more, which the Task's Pipeline has to let it do
+	waiting     *executor.WaitError
+	complete    bool // there is nothing left to do; workers drain
+	finished    bool // and have drained
+	asked       bool // and somebody asks for more, which the Task's Pipeline has to let it do
 
 	next time.Duration // when to look again; 0 is when something happens
 	err  error         // to be tried again with back-off
@@ -53,7 +56,10 @@ func nobody(kind v1alpha1.TaskType, now time.Time) state {
 
 // take notes what a Step found.
 func (s *state) take(st flow.State) {
-	s.snapshot, s.fleet, s.unavailable = st.Snapshot, st.Fleet, st.Unavailable
+	s.snapshot, s.fleet, s.unavailable, s.waiting = st.Snapshot, st.Fleet, st.Unavailable, st.Waiting
+	if st, ok := executor.Stalled(s.unavailable); ok {
+		s.stall, s.unavailable = &stall{reason: stallReason(st.Reason), message: st.Message}, nil
+	}
 	s.complete, s.finished = st.Complete, st.Finished
 	s.wait(st.Next)
 }
@@ -150,10 +156,16 @@ func (s *state) idle() metav1.Condition {
 func (s *state) atWork() metav1.Condition {
 	yes, no := metav1.ConditionTrue, metav1.ConditionFalse
 	switch {
+	case s.fleet.Running > 0 && len(s.snapshot.Workers) > 0 && s.waiting != nil:
+		return condition(yes, v1alpha1.ReasonRunning, "%s", printable(s.fleet.Message+"; "+s.waiting.Message))
 	case s.fleet.Running > 0 && len(s.snapshot.Workers) > 0:
 		return condition(yes, v1alpha1.ReasonRunning, "%s", s.fleet.Message)
+	case s.waiting != nil:
+		return condition(no, v1alpha1.ReasonWaiting, "%s", printable(s.waiting.Message))
 	case s.fleet.Crashing != nil:
 		return condition(no, v1alpha1.ReasonWaiting, "the next worker starts after a pause")
+	case s.fleet.Pending > 0 && s.fleet.Running == 0 && s.fleet.Waits.Reason+s.fleet.HeldBy.Reason != "":
+		return condition(no, v1alpha1.ReasonWaiting, "PENDING (Reason: %s)", printable(cmp.Or(s.fleet.Waits.Reason, s.fleet.HeldBy.Reason)))
 	case s.fleet.Pending+s.fleet.Running > 0:
 		return condition(no, v1alpha1.ReasonStarting, "workers start")
 	}
@@ -185,7 +197,9 @@ func (s *state) degraded() metav1.Condition {
 	case s.unavailable != nil:
 		return condition(yes, v1alpha1.ReasonExecutorUnavailable, "%s", printable(s.unavailable.Error()))
 	case s.fleet.Crashing != nil && s.fleet.Crashing.Failure != nil:
-		return condition(yes, v1alpha1.ReasonWorkersCrashing, "%s: %s", s.fleet.Crashing.Reason, oneLine(*s.fleet.Crashing.Failure))
+		return crashing(s.fleet.Crashing)
+	case s.fleet.Held > 0:
+		return workersHeld(s.fleet)
 	case s.snapshot != nil && s.snapshot.StagingFault != "":
 		return condition(yes, v1alpha1.ReasonStagingFailed, "%s: no new file is taken before this is mended", printable(s.snapshot.StagingFault))
 	case s.snapshot != nil && len(s.snapshot.Slow()) > 0:

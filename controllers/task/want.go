@@ -18,14 +18,17 @@ func wantOf(t *v1alpha1.Task) flow.Want {
 		Ends: ends, IdleLimit: limit,
 		Need: fleet.Need{
 			Task: t.DisplayName(),
-			Min:  int(min(s.MinWorkers(), s.WorkersWithinLimit())), Max: int(s.WorkersWithinLimit()), MaxPending: int(s.MaxPending()),
+			Min:  int(min(s.MinWorkers(), s.WorkersWithinLimit())), Max: int(s.WorkersWithinLimit()),
 			DrainTarget: s.DrainTarget(), IdleTimeout: s.WorkerIdleTimeout(), DrainTimeout: s.DrainGrace(),
 			Resources: executor.Resources{CPUs: int(s.CPUs()), Memory: s.MemoryBytes(), GPUs: int(s.GPUs())},
 			Container: containerOf(s), Suspended: s.IsSuspended(),
 		},
 	}
+	if s.Type != v1alpha1.TaskSlurm {
+		w.Need.MaxPending = int(s.MaxPending())
+	}
 	if sl := s.Slurm; sl != nil {
-		w.Need.WallTime = sl.Time.Duration
+		w.Need.MaxQueued, w.Need.WallTime = int(s.MaxPending()), sl.Time.Duration
 		w.Need.Slurm = executor.Slurm{Partition: sl.Partition, Account: sl.Account, QOS: sl.QOS, Options: sl.SbatchOptions}
 	}
 	return w

@@ -25,7 +25,7 @@ func TestWantOfSlurm(t *testing.T) {
 	task.Spec.TaskName = "Words_v2"
 	task.Spec.SetupCommands = []string{"module load x"}
 	need := wantOf(task).Need
-	if need.Task != "Words_v2" || need.WallTime != 2*time.Hour {
+	if need.Task != "Words_v2" || need.WallTime != 2*time.Hour || need.MaxQueued != 1 || need.MaxPending != 0 {
 		t.Errorf("%+v", need)
 	}
 	if want := (executor.Slurm{Partition: "gpu", Account: "astro", QOS: "short", Options: []string{"-x"}}); !reflect.DeepEqual(need.Slurm, want) {

@@ -1,0 +1,43 @@
+package task
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/spool"
+)
+
+// stallReason is the condition's reason for what an executor says a person must mend.
+func stallReason(of string) v1alpha1.Reason {
+	switch r := v1alpha1.Reason(of); r {
+	case v1alpha1.ReasonSubmissionRefused, v1alpha1.ReasonWorkerNotRunnable, v1alpha1.ReasonLogNotWritable:
+		return r
+	default:
+		return v1alpha1.ReasonInvalidWorker
+	}
+}
+
+// crashing says how workers end, with the end of the author's traceback.
+func crashing(exit *spool.Exit) metav1.Condition {
+	text := fmt.Sprintf("%s: %s", exit.Reason, oneLine(*exit.Failure))
+	if trace := tail(exit.Failure.Traceback, tracebackText); trace != "" {
+		text += "\n" + trace
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonWorkersCrashing, "%s", text)
+}
+
+// workersHeld says what keeps jobs from starting, and what to do.
+func workersHeld(r fleet.Report) metav1.Condition {
+	workers := "1 worker is held"
+	if r.Held > 1 {
+		workers = fmt.Sprintf("%d workers are held", r.Held)
+	}
+	if r.HeldBy.Reason != "" {
+		workers += " (" + printable(r.HeldBy.Reason) + ")"
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonWorkersHeld,
+		"%s: ask who holds them, and if they may run: scontrol release %s", workers, r.HeldBy.Ref)
+}
