@@ -2,7 +2,10 @@ package slurmbridge
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,11 +13,20 @@ import (
 // accountingFields are what sacct is asked for: --format in sacct(1). None of them can hold the separator, a name could.
 const accountingFields = "JobID,State,ExitCode,Start,End,NodeList"
 
-// accountingArgs are the arguments of sacct for jobs, or elements of arrays, that squeue has dropped: their ids as in
-// scancel(1), 8_3.
+// maxElement is the highest element that any cluster allows: MaxArraySize in slurm.conf(5).
+const maxElement = 4000000
+
+// accountingArgs are the arguments of sacct for jobs that squeue has dropped, given like 8_3. It is asked for whole arrays:
+// elements that were canceled before they started have one row together, which is not found by theirs.
 func accountingArgs(ids []string) []string {
+	arrays := map[string]bool{}
+	for _, id := range ids {
+		array, _, _ := strings.Cut(id, "_")
+		arrays[array] = true
+	}
 	return []string{
-		"--allocations", "--array", "--parsable2", "--noheader", "--format=" + accountingFields, "--jobs=" + strings.Join(ids, ","),
+		"--allocations", "--parsable2", "--noheader", "--format=" + accountingFields,
+		"--jobs=" + strings.Join(slices.Sorted(maps.Keys(arrays)), ","),
 	}
 }
 
@@ -22,36 +34,70 @@ func accountingArgs(ids []string) []string {
 func parseAccounting(out []byte) ([]job, error) {
 	var jobs []job
 	for line := range bytes.Lines(out) {
-		j, err := parseAccount(strings.TrimSuffix(string(line), "\n"))
+		row, err := parseAccount(strings.TrimSuffix(string(line), "\n"))
 		if err != nil {
 			return nil, fmt.Errorf("sacct: %w in %q", err, line)
 		}
-		jobs = append(jobs, j)
+		jobs = append(jobs, row...)
 	}
 	return jobs, nil
 }
 
-func parseAccount(line string) (job, error) {
+// parseAccount reads one row: a job, 8, an element, 8_3, or elements that never started, 8_[1-4,7%2].
+func parseAccount(line string) ([]job, error) {
 	fields := strings.Split(line, "|")
 	if want := strings.Count(accountingFields, ",") + 1; len(fields) != want {
-		return job{}, fmt.Errorf("%d fields, want %d,", len(fields), want)
+		return nil, fmt.Errorf("%d fields, want %d,", len(fields), want)
 	}
-	array, element, isArray := strings.Cut(fields[0], "_")
+	array, elements, isArray := strings.Cut(fields[0], "_")
 	j := job{array: array, element: -1, state: fields[1], priority: -1, nodes: fields[5]}
-	if isArray {
-		n, err := strconv.Atoi(element)
-		if err != nil {
-			return job{}, fmt.Errorf("job id %q", fields[0])
-		}
-		j.element = n
-	}
 	if j.nodes == "None assigned" {
 		j.nodes = ""
 	}
-	if err := j.past(fields[2], fields[3], fields[4]); err != nil {
-		return job{}, err
+	if err := errors.Join(j.past(fields[2], fields[3], fields[4]), j.check()); err != nil {
+		return nil, err
 	}
-	return j, j.check()
+	if !isArray {
+		return []job{j}, nil
+	}
+	numbers, err := parseElements(elements)
+	if err != nil {
+		return nil, fmt.Errorf("job id %q", fields[0])
+	}
+	jobs := make([]job, len(numbers))
+	for i, n := range numbers {
+		jobs[i] = j
+		jobs[i].element = n
+	}
+	return jobs, nil
+}
+
+// parseElements reads "3" and "[1-4,7%2]". A list that sacct has cut short ends in "...": what is missing is not known then.
+func parseElements(text string) ([]int, error) {
+	list, isList := strings.CutPrefix(text, "[")
+	if isList {
+		list = strings.TrimSuffix(list, "]")
+		list, _, _ = strings.Cut(list, "%")
+	}
+	var numbers []int
+	for part := range strings.SplitSeq(list, ",") {
+		if isList && part == "..." {
+			break
+		}
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		from, err := strconv.Atoi(low)
+		to, err2 := strconv.Atoi(high)
+		if err != nil || err2 != nil || from < 0 || to < from || to > maxElement || len(numbers) > maxElement {
+			return nil, fmt.Errorf("elements %q", text)
+		}
+		for n := from; n <= to; n++ {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
 }
 
 // noAccounting reports whether sacct failed because the cluster keeps no accounts.

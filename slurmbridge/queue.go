@@ -15,7 +15,7 @@ import (
 // job is what squeue or sacct says of one job, or of one element of a job array.
 type job struct {
 	array    string // the id that sbatch printed
-	element  int    // of the array; -1 if the job is none
+	element  int    // of the array; -1 if the job is none, and if the last elements of it were canceled before they started
 	name     string // cut to nameWidth bytes; empty from sacct
 	state    string // as Slurm spells it; see phaseOf
 	reason   string // why it is in that state, in Slurm's words; empty if there is none, and from sacct
@@ -34,8 +34,17 @@ var queueColumns = []struct {
 	field string
 	width int
 }{
-	{"ArrayJobID", 12}, {"ArrayTaskID", 14}, {"State", 24}, {"PriorityLong", 12}, {"RestartCnt", 12}, {"exit_code", 12},
-	{"StartTime", 24}, {"EndTime", 24}, {"NodeList", 40}, {"Reason", 100}, {"Name", nameWidth},
+	{"ArrayJobID", 12},
+	{"ArrayTaskID", 14},
+	{"State", 24},
+	{"PriorityLong", 12},
+	{"RestartCnt", 12},
+	{"exit_code", 12},
+	{"StartTime", 24},
+	{"EndTime", 24},
+	{"NodeList", 40},
+	{"Reason", 100},
+	{"Name", nameWidth},
 }
 
 const (
@@ -138,15 +147,21 @@ func parseTime(text string) (time.Time, error) {
 	return time.ParseInLocation("2006-01-02T15:04:05", text, time.Local)
 }
 
-// parseExit reads "code:signal": exit_code in squeue(1), ExitCode in sacct(1). What is no signal, the 125 of jobs that were out
-// of memory, says nothing of how the script ended.
+// parseExit reads "code:signal": exit_code in squeue(1), ExitCode in sacct(1). The squeue of 22.05 prints what wait(2) gave. What is
+// no signal, the 125 of jobs that were out of memory, says nothing of how the script ended.
 func parseExit(text string) (*executor.Exit, error) {
 	const signals = 64
-	before, after, _ := strings.Cut(text, ":")
-	code, err := strconv.ParseUint(before, 10, 8)
+	before, after, pair := strings.Cut(text, ":")
+	if !pair {
+		after = "0"
+	}
+	code, err := strconv.ParseUint(before, 10, 16)
 	signal, err2 := strconv.ParseUint(after, 10, 16)
-	if err != nil || err2 != nil {
+	if err != nil || err2 != nil || pair && code > 255 {
 		return nil, fmt.Errorf("exit code %q", text)
+	}
+	if !pair {
+		code, signal = code>>8, code&0x7f
 	}
 	if signal > signals {
 		return nil, nil

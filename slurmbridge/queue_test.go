@@ -84,12 +84,13 @@ func TestParseTime(t *testing.T) {
 func TestParseExit(t *testing.T) {
 	for text, want := range map[string]string{
 		"0:0": "exit status 0", "3:0": "exit status 3", "137:0": "exit status 137", "0:9": "signal: killed", "0:125": "<nil>",
+		"0": "exit status 0", "768": "exit status 3", "9": "signal: killed", "139": "signal: segmentation fault", "125": "<nil>",
 	} {
 		if got, err := parseExit(text); err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "0", "x:0", "-1:0", "300:0", "0:x"} {
+	for _, bad := range []string{"", "x", "65536", "x:0", "-1:0", "300:0", "0:x"} {
 		if got, err := parseExit(bad); err == nil {
 			t.Errorf("%q: %v, want an error", bad, got)
 		}

@@ -15,41 +15,41 @@ type state struct {
 
 // Ranks of states: those that jobs stand in, those that jobs end in, and what Slurm does with a job on top of either.
 const (
-	base = iota
-	end
-	flag
+	rankBase = iota
+	rankEnd
+	rankFlag
 )
 
 // states is the one table of job states: JOB STATE CODES of squeue(1), and job_state_codes.html for those that only other
 // commands show, of Slurm 22.05 to 26.05. What is not in it is Unknown, never an end.
 var states = map[string]state{
-	"PENDING":   {executor.Pending, base},
-	"RUNNING":   {executor.Running, base},
-	"RESIZING":  {executor.Running, base},
-	"SIGNALING": {executor.Running, base},
-	"SUSPENDED": {executor.Suspended, base},
+	"PENDING":   {executor.Pending, rankBase},
+	"RUNNING":   {executor.Running, rankBase},
+	"RESIZING":  {executor.Running, rankBase},
+	"SIGNALING": {executor.Running, rankBase},
+	"SUSPENDED": {executor.Suspended, rankBase},
 
-	"COMPLETED":     {executor.Succeeded, end},
-	"FAILED":        {executor.Failed, end},
-	"OUT_OF_MEMORY": {executor.OutOfMemory, end},
-	"TIMEOUT":       {executor.Expired, end},
-	"DEADLINE":      {executor.Expired, end},
-	"PREEMPTED":     {executor.Lost, end},
-	"NODE_FAIL":     {executor.Lost, end},
-	"BOOT_FAIL":     {executor.Lost, end},
-	"CANCELLED":     {executor.Canceled, end},
+	"COMPLETED":     {executor.Succeeded, rankEnd},
+	"FAILED":        {executor.Failed, rankEnd},
+	"OUT_OF_MEMORY": {executor.OutOfMemory, rankEnd},
+	"TIMEOUT":       {executor.Expired, rankEnd},
+	"DEADLINE":      {executor.Expired, rankEnd},
+	"PREEMPTED":     {executor.Lost, rankEnd},
+	"NODE_FAIL":     {executor.Lost, rankEnd},
+	"BOOT_FAIL":     {executor.Lost, rankEnd},
+	"CANCELLED":     {executor.Canceled, rankEnd},
 
-	"CONFIGURING":   {executor.Starting, flag},
-	"POWER_UP_NODE": {executor.Starting, flag},
-	"STOPPED":       {executor.Suspended, flag},
-	"COMPLETING":    {executor.Terminating, flag},
-	"STAGE_OUT":     {executor.Terminating, flag},
-	"REQUEUED":      {executor.Pending, flag},
-	"REQUEUE_FED":   {executor.Pending, flag},
-	"REQUEUE_HOLD":  {executor.Held, flag},
-	"SPECIAL_EXIT":  {executor.Held, flag},
-	"RESV_DEL_HOLD": {executor.Held, flag},
-	"REVOKED":       {executor.Unknown, flag}, // by a federation; its sibling elsewhere is nothing we follow
+	"CONFIGURING":   {executor.Starting, rankFlag},
+	"POWER_UP_NODE": {executor.Starting, rankFlag},
+	"STOPPED":       {executor.Suspended, rankFlag},
+	"COMPLETING":    {executor.Terminating, rankFlag},
+	"STAGE_OUT":     {executor.Terminating, rankFlag},
+	"REQUEUED":      {executor.Pending, rankFlag},
+	"REQUEUE_FED":   {executor.Pending, rankFlag},
+	"REQUEUE_HOLD":  {executor.Held, rankFlag},
+	"SPECIAL_EXIT":  {executor.Held, rankFlag},
+	"RESV_DEL_HOLD": {executor.Held, rankFlag},
+	"REVOKED":       {executor.Unknown, rankFlag}, // by a federation; its sibling elsewhere is nothing we follow
 }
 
 // phaseOf says where the worker in a job stands, and why in Slurm's own words: "PENDING (Resources)".

@@ -30,8 +30,14 @@ address='NodeHostname=slurmhost NodeAddr=10.77.0.1 Port=[17001-17004]'
 if [[ $NODENET == 1 ]]; then
 	address='NodeAddr=10.77.0.1[1-4]'
 fi
+# Slurm 22.05 knows no way without cgroups yet, but does not use them either.
+if [[ $(slurmctld -V) == "slurm-wlm 22."* ]]; then
+	echo CgroupPlugin=cgroup/v1
+else
+	echo CgroupPlugin=disabled
+fi >/etc/slurm/cgroup.conf
 cat >>/etc/slurm/slurm.conf <<END
-NodeName=node[1-4] $address CPUs=$CPUS CoresPerSocket=$CPUS RealMemory=$((CPUS * 100)) Gres=gpu:fake:2
+NodeName=node[1-4] $address CPUs=$CPUS CoresPerSocket=$CPUS RealMemory=$((CPUS * 500)) Gres=gpu:fake:2
 PartitionName=batch Nodes=node[1-4] Default=YES PriorityTier=2
 PartitionName=gpu Nodes=node[3-4] PriorityTier=2
 PartitionName=spare Nodes=node[1-4] PriorityTier=1 PreemptMode=CANCEL
