@@ -261,7 +261,7 @@ func (s *system) ensureNode() error {
 func (s *system) startNode(h *host, point string) error {
 	s.say("a control plane starts on %s, %q", h.name, point)
 	config := nodeConfig{
-		Spec: s.spec, TakeOver: true, Settle: 100*time.Millisecond + s.grain, Workers: s.workers, Binary: s.binary, Status: statusPath(s.dir, h.name),
+		Spec: s.spec, TakeOver: true, Settle: 100*time.Millisecond + s.grain + s.cache.Listings, Workers: s.workers, Binary: s.binary, Status: statusPath(s.dir, h.name),
 	}
 	if s.scheduler != nil {
 		config.Scheduler = s.scheduler.listen.Addr().String()
