@@ -50,7 +50,7 @@ var scenes = []scene{
 		state: "FAILED", phase: executor.Failed, exit: "exit status 7", account: "FAILED",
 	},
 	{name: "expired", args: "--time=1", script: ever, state: "TIMEOUT", reason: "TimeLimit", phase: executor.Expired, account: "TIMEOUT", slow: true},
-	{name: "deadline", args: "--time=1 --deadline=now+65seconds --hold", script: ever, state: "DEADLINE", phase: executor.Expired, account: "DEADLINE", slow: true},
+	{name: "deadline", args: "--nodes=2 --exclusive --time=1 --deadline=now+65seconds", script: ever, state: "DEADLINE", phase: executor.Expired, account: "DEADLINE", slow: true},
 
 	{name: "running", script: ever, state: "RUNNING", phase: executor.Running, account: "RUNNING"},
 	{name: "running-element", array: 5, script: ever, state: "RUNNING", phase: executor.Running, account: "RUNNING"},
