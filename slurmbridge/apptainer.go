@@ -20,7 +20,11 @@ var imageReference = regexp.MustCompile(`^[a-z][a-z0-9+-]*:.`)
 
 // command is the line of bash that becomes the worker, in its container if it has one.
 func (c scriptConfig) command(s executor.Spec) (string, error) {
-	const run = `"$tf_worker" run --spool "$tf_spool" --id "$tf_id" --elapsed "${tf_passed}s" "${tf_args[@]}"`
+	run := `"$tf_worker" run --spool "$tf_spool" --id "$tf_id" `
+	if s.WallTime > 0 {
+		run += `--elapsed "${tf_passed}s" `
+	}
+	run += `"${tf_args[@]}"`
 	if s.Container.Image == "" {
 		return run, nil
 	}

@@ -139,7 +139,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 //go:embed script.sh
 var scriptBody string
 
-// script is what a node runs for each element of the array. It depends on nothing but bash 4.2 and coreutils.
+// script is what a node runs for each element of the array. It depends on nothing but bash 4.2, coreutils and util-linux.
 func (a array) script(c scriptConfig) (string, error) {
 	s := a.specs[0]
 	if !filepath.IsAbs(c.worker) {
@@ -163,7 +163,7 @@ func (a array) script(c scriptConfig) (string, error) {
 	put("tf_setup=(%s)", quoteAll(s.Container.SetupCommands))
 	put("tf_drain=%d tf_wall=%d tf_lead=%d", ceil(s.DrainTimeout, time.Second), int64(s.WallTime/time.Second), lead(s.WallTime))
 	put("tf_image=%s", quote(s.Container.Image))
-	put("tf_run() { exec %s; }", command)
+	put("tf_run() { exec setsid %s; }", command) // so that what it leaves is told from the script and its kin
 	out.WriteString(scriptBody)
 	return out.String(), nil
 }

@@ -11,7 +11,7 @@ record() {
 # ended runs at the end of the script, whatever ends it: a setup command as long as tf_step has its number.
 ended() {
 	local code=$?
-	trap '' TERM URG
+	trap '' TERM URG USR2
 	set +eu
 	if [[ $code -ne 0 && $code -ne 143 && -z $tf_draining ]]; then # 143 is SIGTERM: the job is being cancelled
 		if [[ $tf_step ]]; then
@@ -24,7 +24,7 @@ ended() {
 	exit "$code"
 }
 trap ended EXIT
-trap 'exit 143' TERM
+trap 'exit 143' TERM USR2
 
 if [[ $tf_image ]]; then
 	for tf_dir in "${SLURM_TMPDIR-}" "${TMPDIR-}" /tmp; do
@@ -70,6 +70,12 @@ drain() {
 	tf_guard=$!
 }
 
+# killed ends the worker at once.
+killed() {
+	tf_draining=1
+	[[ -z $tf_pid ]] || kill -KILL "$tf_pid"
+}
+
 # warned hears that the job's time ends. The worker knows and uses all of it, unless somebody has cut it short.
 warned() {
 	passed
@@ -79,6 +85,7 @@ warned() {
 passed
 trap drain TERM
 trap warned URG
+trap killed USR2
 tf_run &
 tf_pid=$!
 [[ -z $tf_draining ]] || drain
@@ -88,4 +95,5 @@ done
 wait "$tf_pid" # tells once more how it ended
 tf_code=$?
 [[ -z $tf_guard ]] || kill "$tf_guard" 2>/dev/null
+"$tf_worker" sweep --id "$tf_id" # not every cluster finds what has left the job's process group
 exit "$tf_code"

@@ -14,6 +14,7 @@ import (
 
 const usage = "usage: tigerflow-worker run " + workermain.Usage + `
        tigerflow-worker setup-failed ` + workermain.SetupFailedUsage + ` <LAST-LINES
+       tigerflow-worker sweep ` + workermain.SweepUsage + `
        tigerflow-worker version`
 
 func main() {
@@ -28,7 +29,7 @@ func main() {
 
 var (
 	errUsage    = errors.New(usage)
-	usageErrors = []error{errUsage, workermain.ErrUsage, workermain.ErrSetupFailedUsage}
+	usageErrors = []error{errUsage, workermain.ErrUsage, workermain.ErrSetupFailedUsage, workermain.ErrSweepUsage}
 )
 
 func run(args []string) error {
@@ -40,6 +41,8 @@ func run(args []string) error {
 		return workermain.Run(args[1:])
 	case "setup-failed":
 		return workermain.SetupFailed(args[1:])
+	case "sweep":
+		return workermain.Sweep(args[1:])
 	case "version":
 		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
 		return err

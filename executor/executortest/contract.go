@@ -269,7 +269,7 @@ func cancelledContext(b *bench) {
 			b.Errorf("%s with a canceled context: %v", call, err)
 		}
 	}
-	if got := b.list(); len(got) != 1 || got[0].Phase != executor.Running {
+	if got := b.list(); len(got) != 1 || got[0].Phase.Terminal() {
 		b.Errorf("after calls with a canceled context: %+v", got)
 	}
 }

@@ -140,13 +140,14 @@ func (b *bench) stop(mode executor.StopMode, ids ...executor.WorkerID) {
 	}
 }
 
+// list is the test's own workers: a backend may list those of others.
 func (b *bench) list() []executor.Worker {
 	b.Helper()
 	workers, err := b.e.List(context.Background())
 	if err != nil {
 		b.Fatalf("List: %v", err)
 	}
-	return workers
+	return slices.DeleteFunc(workers, func(w executor.Worker) bool { return w.ID.Key != b.key })
 }
 
 func (b *bench) find(id executor.WorkerID) (executor.Worker, bool) {

@@ -28,6 +28,8 @@ import (
 //	--brood        starts children in other process groups and sessions that would outlive it
 //	--deaf         ignores SIGTERM
 //
+// Started as `<test binary> sweep --id ID` it ends what a worker has left, as the worker program does.
+//
 // Without --exit and --raise it works until SIGTERM, then exits 0. Like a real worker it does nothing if the folder of
 // its id is there already, and if its lifeline ends it ends with all that it started.
 func Main(m *testing.M) {
@@ -37,6 +39,12 @@ func Main(m *testing.M) {
 			os.Exit(work(os.Args[2:]))
 		case "hold":
 			hold(os.Args[2])
+		case "sweep": // --id ID
+			if err := tether.EndWorker(context.Background(), os.Args[3], 0); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
 	}
 	// With the race detector each worker would sleep for a second before it exits.

@@ -1,0 +1,115 @@
+package slurmbridge
+
+import (
+	"testing"
+
+	"tigerflow.dev/tigerflow/executor"
+)
+
+// TestAbsentIsNotDead: a worker that listings lack is Unknown, and lost only after three good ones. A listing that fails is
+// none, whatever it printed.
+func TestAbsentIsNotDead(t *testing.T) {
+	c := newCluster(t, brisk)
+	s := c.spec(0, 1)
+	must(t, c.start(s))
+	row := entry{"7", "0", "RUNNING", "demo.tf-k3f9.0.r1"}
+	c.queue(row)
+	c.awaitPhase(s.ID, executor.Running)
+
+	c.fails("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+	c.await("the failure", func() bool { _, err := c.e.List(t.Context()); return err != nil })
+	failed := len(c.calls("squeue"))
+	c.await("more failures than a worker may be missing", func() bool { return len(c.calls("squeue")) > failed+missesUntilLost })
+	c.queue(row)
+	c.awaitPhase(s.ID, executor.Running)
+
+	c.queue()
+	gone := len(c.calls("squeue"))
+	c.awaitPhase(s.ID, executor.Unknown)
+	w := c.awaitPhase(s.ID, executor.Lost)
+	if n := len(c.calls("squeue")) - gone; n < missesUntilLost {
+		t.Errorf("lost after %d listings", n)
+	}
+	if w.Witnessed || w.Phase.Blames() {
+		t.Errorf("nobody saw its end: %+v", w)
+	}
+}
+
+// TestNotSqueue: what prints something else, or nothing, has not answered.
+func TestNotSqueue(t *testing.T) {
+	c := newCluster(t, brisk)
+	s := c.spec(0, 1)
+	must(t, c.start(s))
+	for _, text := range []string{"", "squeue is down for maintenance\n"} {
+		c.says("squeue", text)
+		before := len(c.calls("squeue"))
+		c.await("listings", func() bool { return len(c.calls("squeue")) > before+missesUntilLost })
+		if list, err := c.e.List(t.Context()); err == nil {
+			t.Errorf("after %q: %+v", text, list)
+		}
+	}
+	c.queue(entry{"7", "0", "PENDING", "demo.tf-k3f9.0.r1"})
+	c.awaitPhase(s.ID, executor.Pending)
+}
+
+// TestSecondJobOfAWorker: of two jobs that claim a worker, the one that lives counts.
+func TestSecondJobOfAWorker(t *testing.T) {
+	c := newCluster(t, brisk)
+	const name = "demo.tf-k3f9.0.r1"
+	for _, c2 := range []struct {
+		states [2]string
+		want   executor.Phase
+	}{
+		{[2]string{"COMPLETED", "RUNNING"}, executor.Running},
+		{[2]string{"RUNNING", "COMPLETED"}, executor.Running},
+		{[2]string{"PENDING", "RUNNING"}, executor.Running},
+		{[2]string{"PENDING", "FAILED"}, executor.Pending},
+	} {
+		c.queue(entry{"7", "0", c2.states[0], name}, entry{"8", "0", c2.states[1], name})
+		jobs, err := c.e.queue(t.Context())
+		must(t, err)
+		if phase, _ := phaseOf(jobs[c.spec(0, 1).ID]); phase != c2.want {
+			t.Errorf("%v: %s, want %s", c2.states, phase, c2.want)
+		}
+	}
+}
+
+// TestQuiet: a cluster without workers is not asked.
+func TestQuiet(t *testing.T) {
+	c := newCluster(t, brisk)
+	s := c.spec(0, 1)
+	must(t, c.start(s))
+	c.queue(entry{"7", "0", "COMPLETED", "demo.tf-k3f9.0.r1"})
+	c.awaitPhase(s.ID, executor.Succeeded)
+	must(t, c.e.Forget(t.Context(), []executor.WorkerID{s.ID}))
+	c.e.mu.Lock()
+	due := c.e.due
+	c.e.mu.Unlock()
+	if !due.IsZero() {
+		t.Errorf("the next listing is due at %s", due)
+	}
+	c.e.Adopt(c.spec(3, 1).ID, c.spool)
+	c.awaitPhase(c.spec(3, 1).ID, executor.Lost)
+	if list, err := c.e.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("a worker that was forgotten is listed again: %+v, %v", list, err)
+	}
+}
+
+// TestUnheardDrain: a worker that began while its cancellation was under way is signaled when a listing shows it.
+func TestUnheardDrain(t *testing.T) {
+	c := newCluster(t, brisk)
+	s := c.spec(0, 1)
+	must(t, c.start(s))
+	c.queue(entry{"7", "0", "PENDING", "demo.tf-k3f9.0.r1"})
+	must(t, c.e.Stop(t.Context(), []executor.WorkerID{s.ID}, executor.Drain))
+	c.queue(entry{"7", "0", "RUNNING", "demo.tf-k3f9.0.r1"})
+	c.await("the signal", func() bool {
+		calls := c.calls("scancel")
+		return len(calls) == 2 && calls[0] == "--state=PENDING 7_0" && calls[1] == "--batch --signal=TERM 7_0"
+	})
+	c.queue(entry{"7", "0", "COMPLETED", "demo.tf-k3f9.0.r1"})
+	c.awaitPhase(s.ID, executor.Succeeded)
+	if n := len(c.calls("scancel")); n != 2 {
+		t.Errorf("%d calls of scancel", n)
+	}
+}

@@ -1,0 +1,207 @@
+package slurmbridge
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/slurmbridge/slurmtest"
+)
+
+// field is an executor over the cluster for tests, with workers that do as their flags say: see executortest.Main.
+type field struct {
+	*testing.T
+	e     *Executor
+	spool string
+	key   string
+}
+
+func newField(t *testing.T) *field {
+	t.Helper()
+	slurmtest.Need(t)
+	f := &field{T: t, e: newExecutor(t), spool: t.TempDir(), key: fmt.Sprintf("t%x", time.Now().UnixNano())}
+	must(t, os.Mkdir(filepath.Join(f.spool, "workers"), 0o777))
+	t.Cleanup(func() {
+		slurmtest.Admin(t, "scancel", "--user=hpc")
+		f.e.Close()
+	})
+	return f
+}
+
+func (f *field) spec(index int, args ...string) executor.Spec {
+	id := executor.WorkerID{Key: f.key, Index: index, Restart: 1}
+	return executor.Spec{
+		ID: id, Task: "demo", Spool: f.spool, Args: args, Log: filepath.Join(f.spool, "logs", id.String()+".log"),
+		Resources: executor.Resources{CPUs: 1}, DrainTimeout: time.Minute,
+	}
+}
+
+func (f *field) start(specs ...executor.Spec) {
+	f.Helper()
+	must(f.T, f.e.Start(f.Context(), specs))
+}
+
+// list is the test's own workers.
+func (f *field) list() ([]executor.Worker, error) {
+	list, err := f.e.List(f.Context())
+	return slices.DeleteFunc(list, func(w executor.Worker) bool { return w.ID.Key != f.key }), err
+}
+
+// await waits until a worker is in one of the phases.
+func (f *field) await(id executor.WorkerID, want ...executor.Phase) executor.Worker {
+	f.Helper()
+	deadline := time.After(2 * time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		list, err := f.list()
+		for _, w := range list {
+			if w.ID == id && slices.Contains(want, w.Phase) {
+				return w
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			f.Fatalf("waited in vain for worker %s to be %v: %+v, %v", id, want, list, err)
+		}
+	}
+}
+
+func (f *field) wantUnblamed(w executor.Worker) {
+	f.Helper()
+	if w.Phase.Blames() || w.Reason == "" {
+		f.Errorf("its file must not be blamed, and people want a reason: %+v", w)
+	}
+}
+
+func TestNodeLost(t *testing.T) {
+	f := newField(t)
+	s := f.spec(0)
+	s.Slurm.Options = []string{"--nodelist=node2"}
+	f.start(s)
+	f.await(s.ID, executor.Running)
+	slurmtest.PowerOff(t, 2)
+	w := f.await(s.ID, executor.Lost)
+	f.wantUnblamed(w)
+	if w.Witnessed {
+		t.Error("a node that is cut off may live")
+	}
+}
+
+func TestCanceledByAnother(t *testing.T) {
+	f := newField(t)
+	s := f.spec(0)
+	f.start(s)
+	w := f.await(s.ID, executor.Running)
+	slurmtest.Admin(t, "scancel", w.Ref)
+	f.wantUnblamed(f.await(s.ID, executor.Canceled))
+}
+
+func TestHeldByAnother(t *testing.T) {
+	f := newField(t)
+	s := f.spec(0)
+	s.Slurm.Options = []string{"--begin=now+1hour"}
+	f.start(s)
+	w := f.await(s.ID, executor.Pending)
+	slurmtest.Admin(t, "scontrol", "hold", w.Ref)
+	w = f.await(s.ID, executor.Held)
+	if !strings.Contains(w.Reason, "JobHeldAdmin") {
+		t.Errorf("reason %q", w.Reason)
+	}
+	slurmtest.Admin(t, "scontrol", "release", w.Ref)
+	f.await(s.ID, executor.Pending)
+}
+
+// TestRequeued: the script of a job that an administrator has requeued finds the worker's folder, and its worker touches nothing.
+func TestRequeued(t *testing.T) {
+	f := newField(t)
+	s := f.spec(0)
+	f.start(s)
+	w := f.await(s.ID, executor.Running)
+	slurmtest.Admin(t, "scontrol", "update", "jobid="+w.Ref, "requeue=1")
+	slurmtest.Admin(t, "scontrol", "requeue", w.Ref)
+	f.wantUnblamed(f.await(s.ID, executor.Succeeded))
+}
+
+func TestTimeLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("Slurm looks at times every 30 s, and allows a minute at least")
+	}
+	f := newField(t)
+	s := f.spec(0, "--deaf")
+	s.WallTime = time.Minute
+	s.Args = append(s.Args, "--wall-time", "1m")
+	f.start(s)
+	f.wantUnblamed(f.await(s.ID, executor.Expired))
+}
+
+// TestControllerDown: what cannot be asked is not gone, and workers go on.
+func TestControllerDown(t *testing.T) {
+	f := newField(t)
+	s := f.spec(0)
+	f.start(s)
+	ref := f.await(s.ID, executor.Running).Ref
+	slurmtest.StopController(t)
+	deadline := time.After(time.Minute)
+	for {
+		list, err := f.list()
+		if err != nil {
+			break
+		}
+		if len(list) != 1 || list[0].Phase != executor.Running {
+			t.Fatalf("listed %+v", list)
+		}
+		select {
+		case <-f.e.Changes():
+		case <-deadline:
+			t.Fatal("the list does not say that the cluster is silent")
+		}
+	}
+	if err := f.e.Start(t.Context(), []executor.Spec{f.spec(1)}); err == nil {
+		t.Error("submitted to nobody")
+	}
+	slurmtest.StartController(t)
+	// A killed slurmctld forgets what it has not yet saved, and its nodes end what it does not know any more.
+	if w := f.await(s.ID, executor.Running, executor.Lost); w.Ref != ref {
+		t.Errorf("job %s was %s", w.Ref, ref)
+	}
+}
+
+func TestMoreThanAnArray(t *testing.T) {
+	f := newField(t)
+	var specs []executor.Spec
+	for _, index := range []int{0, 63, 64, 130} { // MaxArraySize is 64 there
+		specs = append(specs, f.spec(index, "--exit", "0"))
+	}
+	f.start(specs...)
+	for _, s := range specs {
+		f.await(s.ID, executor.Succeeded)
+	}
+}
+
+// TestRefusals: what sbatch says in earnest is understood.
+func TestRefusals(t *testing.T) {
+	f := newField(t)
+	for name, change := range map[string]func(*executor.Spec){
+		"partition": func(s *executor.Spec) { s.Slurm.Partition = "nowhere" },
+		"gres":      func(s *executor.Spec) { s.Slurm.Options = []string{"--gres=bogus:1"} },
+		"option":    func(s *executor.Spec) { s.Slurm.Options = []string{"--no-such-option=1"} },
+		"value":     func(s *executor.Spec) { s.Slurm.Options = []string{"--nodes=many"} },
+	} {
+		s := f.spec(0)
+		change(&s)
+		err := f.e.Start(t.Context(), []executor.Spec{s})
+		if stalled, ok := executor.Stalled(err); !ok || stalled.Reason != ReasonRefused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if list, err := f.list(); err != nil || len(list) != 0 {
+		t.Errorf("listed %+v, %v", list, err)
+	}
+}
