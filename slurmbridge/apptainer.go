@@ -12,9 +12,6 @@ import (
 	"tigerflow.dev/tigerflow/executor"
 )
 
-// ReasonInvalidContainer is that of the executor.StalledError for a container that cannot be described to Apptainer.
-const ReasonInvalidContainer = "InvalidContainer"
-
 // imageReference is a scheme of Apptainer with what stands behind it: docker-archive:/images/a.tar.
 var imageReference = regexp.MustCompile(`^[a-z][a-z0-9+-]*:.`)
 
@@ -30,7 +27,7 @@ func (c scriptConfig) command(s executor.Spec) (string, error) {
 	}
 	argv, err := c.container(s)
 	if err != nil {
-		return "", &executor.StalledError{Reason: ReasonInvalidContainer, Message: err.Error(), Err: err}
+		return "", &executor.StalledError{Reason: ReasonInvalid, Message: err.Error(), Err: err}
 	}
 	// The folder is made when the script runs.
 	return quoteAll(argv) + ` --workdir "$tf_scratch" ` + quote(s.Container.Image) + " " + run, nil

@@ -32,7 +32,7 @@ func TestContainersThatAreNone(t *testing.T) {
 	} {
 		a := array{name: "x", specs: elements(func(s *executor.Spec) { s.Container = c }, 0)}
 		_, err := a.script(testConfig)
-		if stalled, ok := executor.Stalled(err); !ok || stalled.Reason != ReasonInvalidContainer || !strings.Contains(err.Error(), want) {
+		if stalled, ok := executor.Stalled(err); !ok || stalled.Reason != ReasonInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -8,9 +8,6 @@ import (
 	"strings"
 )
 
-// ReasonInvalidOptions is that of the executor.StalledError for options of sbatch that are not taken.
-const ReasonInvalidOptions = "InvalidOptions"
-
 // sbatchOptions are the options of sbatch from Slurm 22.05 to 26.05, by their man pages: those that need a value end with =,
 // those that may have one with ?, and the short form of an option stands before it. Plugins of a site (spank(7)) may add
 // long ones.

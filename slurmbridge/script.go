@@ -41,7 +41,7 @@ func (a array) args(scriptConfig) ([]string, error) {
 	s := a.specs[0]
 	options, err := splitOptions(s.Slurm.Options)
 	if err != nil {
-		return nil, &executor.StalledError{Reason: ReasonInvalidOptions, Message: err.Error(), Err: err}
+		return nil, &executor.StalledError{Reason: ReasonInvalid, Message: err.Error(), Err: err}
 	}
 	args := []string{
 		"--parsable", "--job-name=" + a.name, "--comment=tigerflow " + s.ID.Key, "--array=" + a.elements(),

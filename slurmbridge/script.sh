@@ -43,7 +43,7 @@ if [[ $tf_image ]]; then
 		OMP_NUM_THREADS "${!SLURM_@}" "${!TIGERFLOW_@}"; do
 		[[ -z ${!tf_name+set} ]] || export "APPTAINERENV_$tf_name=${!tf_name}"
 	done
-	export APPTAINERENV_TIGERFLOW_CONTAINER=1 APPTAINERENV_TMPDIR=/tmp
+	export APPTAINERENV_TIGERFLOW_CONTAINER=1 APPTAINERENV_TMPDIR=/tmp APPTAINER_NO_EVAL=1
 fi
 
 # passed sets tf_passed to how many seconds of the job's time are over. Slurm counts from before this script; a clock that
