@@ -37,6 +37,7 @@ type discovery struct {
 	listed   bool      // all were listed once
 	settleAt time.Time // when an unsettled file, or a folder, is to be looked at again
 	settling []look    // files that may still be being written, those first that are to be looked at first
+	links    []string  // folders that links among the inputs lead to, sorted
 	fresh    bool      // what the index knows of outputs without history is as new as the listing
 	err      error     // why a folder cannot be listed
 	lookErr  error     // why a file that settles cannot be looked at
@@ -232,6 +233,9 @@ func (d *Dispatcher) see(f *folder, entry fs.DirEntry, now time.Time) error {
 	if !ok {
 		return nil
 	}
+	if d.at(spool.Name(name)) < placeSettling && entry.Type()&fs.ModeSymlink != 0 {
+		d.inputs.follow(filepath.Join(string(d.spec.InputDir), name))
+	}
 	if d.at(spool.Name(name)) < placeSettling && !d.adopt(spool.Name(name), stem) {
 		if err := d.look(spool.Name(name), now, 0); err != nil {
 			return err
@@ -241,6 +245,31 @@ func (d *Dispatcher) see(f *folder, entry fs.DirEntry, now time.Time) error {
 		d.stager.seen.Add(d.file(spool.Name(name)))
 	}
 	return nil
+}
+
+const (
+	linksMost = 64 // folders that are remembered: there may be as many as inputs
+	chainMost = 8  // links of one input that lead to each other
+)
+
+// follow notes the folders that a link leads to.
+func (in *discovery) follow(link string) {
+	for range chainMost {
+		if len(in.links) >= linksMost {
+			return
+		}
+		target, err := os.Readlink(link)
+		if err != nil {
+			return
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(link), target)
+		}
+		link = filepath.Clean(target)
+		if i, found := slices.BinarySearch(in.links, filepath.Dir(link)); !found {
+			in.links = slices.Insert(slices.Clone(in.links), i, filepath.Dir(link)) // a Snapshot may have the old ones
+		}
+	}
 }
 
 // seeFolder takes up a folder in a folder of inputs. Links to folders are not followed: they may lead round in circles.

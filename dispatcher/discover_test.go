@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -153,6 +155,32 @@ func TestWhatIsNoInput(t *testing.T) {
 	r.place("link.txt")
 	r.want(r.round(), 1, 0, 0, 0)
 	r.finish(r.worker(0, 1))
+}
+
+func TestLinksAmongInputs(t *testing.T) {
+	r := newRig(t)
+	store := filepath.Join(r.root, "store")
+	for _, dir := range []string{"a", "b"} {
+		must(t, os.MkdirAll(filepath.Join(store, dir), 0o777))
+		must(t, os.WriteFile(filepath.Join(store, dir, "x"), nil, 0o666))
+	}
+	must(t, os.Symlink("../b/x", filepath.Join(store, "a", "y")))
+	must(t, os.Symlink(filepath.Join(store, "a/x"), r.in("1.txt")))
+	must(t, os.Symlink("../store/a/y", r.in("2.txt")))
+	must(t, os.Symlink("/nowhere/else", r.in("3.txt")))
+	r.begin()
+	s := r.rounds("both are taken", func(s *Snapshot) bool { return s.Pending+s.Settling == 2 })
+	if want := []string{"/nowhere", filepath.Join(store, "a"), filepath.Join(store, "b")}; !slices.Equal(s.Links, want) {
+		t.Errorf("links lead to %q, want %q", s.Links, want)
+	}
+	for i := range 2 * linksMost {
+		must(t, os.Symlink("/other"+strconv.Itoa(i)+"/x", r.in(strconv.Itoa(i)+".other.txt")))
+	}
+	r.d.inputs.stale()
+	s = r.rounds("the links are seen", func(s *Snapshot) bool { return len(s.Links) >= linksMost })
+	if len(s.Links) != linksMost {
+		t.Errorf("%d folders are remembered", len(s.Links))
+	}
 }
 
 func TestInputFolderVanishesAndComesBack(t *testing.T) {

@@ -33,6 +33,7 @@ type Snapshot struct {
 	Workers []WorkerState     // that live, as far as their folders tell
 	Recent  []Failure         // the last files given up, latest last
 	Storage *Trouble          // why work waits for the storage
+	Links   []string          // some folders that links among the inputs lead to
 	Input   string            // why the input folder cannot be listed
 	Pause   *Pause            // why no file is tried although some wait
 	Ending  spool.RequestKind // what somebody has asked for, Drain or Stop: this dispatcher feeds nothing more
@@ -101,7 +102,7 @@ func (d *Dispatcher) survey() *Snapshot {
 	s := &Snapshot{
 		Done: d.done, Failed: d.failed, SecondsPerFile: d.pace, Storage: d.storage,
 		Settling: d.settling, Earlier: d.earlier, Ending: d.asked.ending,
-		Recent: slices.Clone(d.recent),
+		Recent: slices.Clone(d.recent), Links: d.inputs.links,
 	}
 	for id, w := range d.workers {
 		if w == nil {

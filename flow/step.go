@@ -61,6 +61,9 @@ func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
 		return s, nil
 	}
 	w.Need.Suspended = w.Need.Suspended || s.Complete || s.Snapshot.Halted()
+	if w.Need.Container.Image != "" {
+		w.Need.Container.Binds = Binds(&f.spec, f.lock.Spool().Path(), s.Snapshot.Links)
+	}
 	s.Fleet, err = f.fleet.Step(ctx, now, w.Need, s.Snapshot, all)
 	switch {
 	case errors.Is(err, dispatcher.ErrOver):
