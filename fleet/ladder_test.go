@@ -75,6 +75,7 @@ func TestStalls(t *testing.T) {
 		{spool.ExitInvalid, 1},
 		{spool.ExitInvalidParams, 1},
 		{spool.ExitNotFound, 1},
+		{spool.ExitInputNotVisible, 1},
 		{spool.ExitSetupFailed, setupLimit},
 		{spool.ExitHandlerFailed, 0},
 		{spool.ExitError, 0},

@@ -47,9 +47,11 @@ const (
 	ExitNotFound      ExitReason = "NotFound"      // interpreter, program or module is absent
 	ExitSetupFailed   ExitReason = "SetupFailed"   // the author's setup or a setup command failed
 	ExitHandlerFailed ExitReason = "HandlerFailed" // the handler keeps dying without a file in hand
-	ExitParentGone    ExitReason = "ParentGone"    // the process that started it has ended
-	ExitNoHeartbeat   ExitReason = "NoHeartbeat"   // it could not write for too long
-	ExitError         ExitReason = "Error"         // the engine failed
+	// ExitInputNotVisible is for an input that is a link which leads out of what the container has.
+	ExitInputNotVisible ExitReason = "InputNotVisible"
+	ExitParentGone      ExitReason = "ParentGone"  // the process that started it has ended
+	ExitNoHeartbeat     ExitReason = "NoHeartbeat" // it could not write for too long
+	ExitError           ExitReason = "Error"       // the engine failed
 )
 
 // Worker is a worker's own folder. Only the process that was born into it writes there.

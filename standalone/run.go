@@ -53,7 +53,7 @@ type StopError struct {
 
 func (e *StopError) Error() string {
 	text := e.Failure.Message
-	if e.Failure.Type != "" && e.Failure.Type != "TaskError" && e.Failure.Type != "NotFound" {
+	if e.Failure.Type != "" && e.Failure.Type != "TaskError" && e.Failure.Type != string(e.Reason) {
 		text = e.Failure.Type + ": " + text
 	}
 	switch e.Reason {

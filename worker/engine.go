@@ -87,6 +87,7 @@ type engine struct {
 
 	asked    int              // the epoch of which the revision is known to be ours
 	draining spool.ExitReason // why nothing more is taken; empty while something is
+	unseen   *spool.Failure   // an input that the container does not have, if that is why
 	parting  *ending          // it leaves in good order, as soon as the handlers have ended
 	end      *ending
 }

@@ -51,7 +51,7 @@ func (e *engine) newHandler(working context.Context, l *lane) (handler.Handler, 
 		return nil, err
 	}
 	c := handler.Config{
-		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Log: e.out, Narrate: e.cfg.Narrate != nil, Current: e.w.Current,
+		Spec: e.spec, Worker: e.cfg.ID, Epoch: strconv.Itoa(epoch), Log: e.out, Login: e.spec.Type == spool.TypeSlurm && !e.cfg.Contained, Narrate: e.cfg.Narrate != nil, Current: e.w.Current,
 		Results: e.results, Lane: l.index, Become: e.cfg.Become, Grace: e.cfg.timing.grace,
 	}
 	if e.spec.Handler.Python != nil {
@@ -161,7 +161,7 @@ func (e *engine) onStuck(l *lane) {
 
 // part leaves in good order: the handlers have their teardown first.
 func (e *engine) part(reason spool.ExitReason) {
-	e.parting = &ending{reason: reason}
+	e.parting = &ending{reason: reason, failure: e.unseen}
 	if e.empty() {
 		e.end = e.parting
 		return

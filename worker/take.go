@@ -41,6 +41,9 @@ func (e *engine) fill(now time.Time) {
 		if f == nil {
 			return
 		}
+		if e.cfg.Contained && e.invisible(f) {
+			return
+		}
 		if f.batch.alone {
 			if l = e.loneLane(); l == nil {
 				e.again = append([]*file{f}, e.again...)

@@ -182,6 +182,22 @@ func TestUnreadableBatches(t *testing.T) {
 }
 
 // Each suspect has a handler of its own, and what comes before ends in good order.
+// A link out of the container says nothing of the file: what else is in hand is finished, and the worker leaves.
+func TestInputNotVisible(t *testing.T) {
+	r := newRig(t, async(2))
+	r.feed("a", `wait("a")`+"\n"+ok, "b", ok, "c", ok)
+	must(t, os.Remove(r.path("in", "b.txt")))
+	must(t, os.Symlink("../elsewhere/b", r.path("in", "b.txt")))
+	w := r.start(func(c *Config) { c.Contained = true })
+	r.begun("a")
+	r.release("a")
+	failure := w.ends(spool.ExitInputNotVisible)
+	w.wantFiles("done", "a", "gone", "b", "back", "c")
+	if failure == nil || failure.Type != "InputNotVisible" || !strings.Contains(failure.Message, "APPTAINER_BIND=\""+r.path("elsewhere")) {
+		t.Errorf("its word: %+v", failure)
+	}
+}
+
 func TestAlone(t *testing.T) {
 	r := newRig(t, async(3))
 	pid := `note(f"run {input_file.stem} {os.getpid()}")` + "\n" + ok

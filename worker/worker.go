@@ -20,6 +20,7 @@ type Config struct {
 	Spool       string
 	ID          string
 	Job         string        // what a scheduler calls it; may be empty
+	Contained   bool          // it runs in a container that has only what was bound
 	IdleTimeout time.Duration // without work for so long it leaves; 0 is never
 	Deadline    time.Time     // when its time is up, which it is to leave before; zero is never
 	// Become gives this process the folder and the environment of user code, for a built-in task; nil leaves it as it is.

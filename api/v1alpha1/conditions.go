@@ -41,6 +41,9 @@ const (
 	ReasonInputNotFound Reason = "InputNotFound"
 	// ReasonInputNotReadable: the input directory cannot be listed. Give the user of the workers the right to read it.
 	ReasonInputNotReadable Reason = "InputNotReadable"
+	// ReasonInputNotVisible: an input is a link that leads to where the container has nothing. The message names the folder and
+	// how to bind it.
+	ReasonInputNotVisible Reason = "InputNotVisible"
 	// ReasonOutputNotWritable: the output directory cannot be made or written. Give the user of the workers the right to.
 	ReasonOutputNotWritable Reason = "OutputNotWritable"
 	// ReasonOutputInUse: another live Task or process writes this output directory. The message names it: end it, or

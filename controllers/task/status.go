@@ -207,6 +207,8 @@ func reasonOf(exit spool.ExitReason) v1alpha1.Reason {
 		return v1alpha1.ReasonInvalidParams
 	case spool.ExitInvalid:
 		return v1alpha1.ReasonInvalidHandler
+	case spool.ExitInputNotVisible:
+		return v1alpha1.ReasonInputNotVisible
 	default:
 		return v1alpha1.ReasonSetupFailed
 	}
@@ -230,7 +232,7 @@ func oneLine(f spool.Failure) string {
 // code, such as SyntaxError, stay.
 func ofAuthor(f spool.Failure) spool.Failure {
 	switch f.Type {
-	case "TaskError", "ModuleAbsent", "NotFound", "UnknownBuiltin":
+	case "TaskError", "ModuleAbsent", "NotFound", "UnknownBuiltin", "InputNotVisible":
 		f.Type = ""
 	}
 	return f

@@ -64,7 +64,7 @@ func (h *commands) resolve() (err error) {
 	spec := h.config.Spec
 	switch {
 	case len(spec.SetupCommands) > 0:
-		h.prefix, err = h.program.setupShell(spec.SetupCommands, nil)
+		h.prefix, err = h.program.setupShell(spec.SetupCommands, nil, h.config.Login)
 	case !strings.Contains(h.program.argv[0], "{"):
 		h.path, err = h.program.find(h.env, string(spec.WorkDir))
 	}

@@ -30,6 +30,7 @@ type Config struct {
 	Epoch      string    // epoch of the dispatcher, for user code
 	PythonPath string    // where the Python package tigerflow is: a folder or zip
 	Log        io.Writer // gets stdout and stderr of user code; several may write at once
+	Login      bool      // the setup commands see what a login shell of this host does: modules, conda
 	Narrate    bool      // tell in Log what happens, in order with the prints
 	Current    *os.File  // the blame file, open for writing
 

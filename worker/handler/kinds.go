@@ -39,9 +39,9 @@ func (c Config) served() (program, error) {
 
 // through returns the argv and environment that start the program: by its path, or behind a shell that runs the setup
 // commands first.
-func (p program) through(setup, env []string, dir string) ([]string, []string, error) {
-	if len(setup) == 0 {
-		path, err := p.find(env, dir)
+func (p program) through(c Config, env []string) ([]string, []string, error) {
+	if len(c.Spec.SetupCommands) == 0 {
+		path, err := p.find(env, string(c.Spec.WorkDir))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -60,7 +60,7 @@ func (p program) through(setup, env []string, dir string) ([]string, []string, e
 		env = append(env, pythonPathEnv+"="+p.pythonPath)
 		exports = append(exports, `export PYTHONPATH="$`+pythonPathEnv+`${PYTHONPATH:+:$PYTHONPATH}"`)
 	}
-	prefix, err := p.setupShell(setup, exports)
+	prefix, err := p.setupShell(c.Spec.SetupCommands, exports, c.Login)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package handler
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"tigerflow.dev/tigerflow/task/protocol"
@@ -23,7 +24,7 @@ func shell() (string, error) {
 
 // setupShell returns the argv that runs the setup commands, then becomes the program whose argv is put behind it. The
 // author's own lines are all that is put into the script; exports are lines of ours, run last.
-func (p program) setupShell(commands, exports []string) ([]string, error) {
+func (p program) setupShell(commands, exports []string, login bool) ([]string, error) {
 	if strings.HasPrefix(p.argv[0], "-") {
 		return nil, p.startError(errDash) // exec would take it for an option
 	}
@@ -31,7 +32,11 @@ func (p program) setupShell(commands, exports []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{sh, "-c", setupScript(sh, commands, exports), "tigerflow-setup"}, nil
+	argv := []string{sh, "-c", setupScript(sh, commands, exports), "tigerflow-setup"}
+	if login {
+		argv = slices.Insert(argv, 1, "-l")
+	}
+	return argv, nil
 }
 
 func setupScript(shell string, commands, exports []string) string {

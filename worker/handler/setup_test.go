@@ -38,6 +38,26 @@ func TestSetupCommands(t *testing.T) {
 	}
 }
 
+// A site defines module, and conda its shell function, where login shells read it.
+func TestSetupCommandsOfALoginShell(t *testing.T) {
+	f := setUp(t, theProgram("task"))
+	t.Setenv("HOME", f.dir)
+	if err := os.WriteFile(filepath.Join(f.dir, ".bash_profile"), []byte(`module() { export MODULE="$2"; }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.config.Spec.SetupCommands = []string{"module load cuda"}
+	var setup *SetupError
+	if err := f.startError(); !errors.As(err, &setup) || setup.Type != "SetupCommandFailed" {
+		t.Errorf("in a shell that is none: %v", err)
+	}
+	f.config.Login = true
+	h := f.start()
+	f.expectDone(h, f.run(h, "env MODULE"), "cuda")
+	if err := f.close(h); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSetupCommandFails(t *testing.T) {
 	f := setUp(t, theProgram("task"))
 	for _, tt := range []struct {

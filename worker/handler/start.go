@@ -22,7 +22,7 @@ func startServed(ctx context.Context, c Config, env []string) (Handler, error) {
 	if err != nil {
 		return nil, setupError(protocol.StageParams, "TaskError", "%v", err)
 	}
-	argv, env, err := p.through(c.Spec.SetupCommands, env, string(c.Spec.WorkDir))
+	argv, env, err := p.through(c, env)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func setupEnvironment(ctx context.Context, c Config, env []string) ([]string, er
 		return env, nil
 	}
 	p := program{argv: []string{"/bin/sh", "-c", "exec cat /proc/self/environ >&3"}, what: "setup commands", mend: "correct them"}
-	argv, err := p.setupShell(commands, nil)
+	argv, err := p.setupShell(commands, nil, c.Login)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ const leftoverPatience = 10 * time.Second
 // once, as does the end of the process that started it.
 func Run(args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c := worker.Config{Log: log, Job: os.Getenv(protocol.EnvJob)}
+	c := worker.Config{Log: log, Job: os.Getenv(protocol.EnvJob), Contained: os.Getenv(protocol.EnvContainer) == "1"}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.StringVar(&c.Spool, "spool", "", "folder of the Task's spool")
 	flags.StringVar(&c.ID, "id", "", "the worker's name")
