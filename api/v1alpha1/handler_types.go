@@ -73,6 +73,8 @@ type ProgramHandler struct {
 }
 
 // Container is the environment that a handler runs in.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.setupCommands) || has(self.image)",fieldPath=".setupCommands",message="container.setupCommands run inside a container: set container.image, or use setupCommands of the Task"
 type Container struct {
 	// image is that of the container: for pods a reference to a registry, for Slurm an Apptainer image file or
 	// reference. Default: no container. Example: whisper.sif
@@ -81,6 +83,17 @@ type Container struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x20\x7f-][^\x00-\x20\x7f]*$`
 	Image string `json:"image,omitempty"`
+
+	// setupCommands are lines of shell run in order inside the container before the handler starts, in the shell that starts
+	// it; one that fails ends the worker. A Slurm Task's own setupCommands run outside, on the node.
+	// Example: ["source /opt/venv/bin/activate"]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +kubebuilder:validation:items:Pattern=`^[^\x00\n\r]+$`
+	SetupCommands []string `json:"setupCommands,omitempty"`
 
 	// env are environment variables of the handler; they win over those of envFile.
 	// +optional

@@ -45,6 +45,9 @@ func TestAdmission(t *testing.T) {
 		{"sbatch option", `type: Slurm, slurm: {time: 2h, sbatchOptions: ["--mail-user=a@b.c"]}`, ""},
 		{"sbatch option with newline", `type: Slurm, slurm: {time: 2h, sbatchOptions: ["-A x\nrm"]}`, "sbatchOptions"},
 		{"sbatch operand", `type: Slurm, slurm: {time: 2h, sbatchOptions: ["job.sh"]}`, "sbatchOptions"},
+		{"setup in a container", `container: {image: x.sif, setupCommands: ["source a"]}`, ""},
+		{"setup in no container", `container: {setupCommands: ["source a"]}`, "container.setupCommands run inside a container: set container.image"},
+		{"setup of two lines", `container: {image: x.sif, setupCommands: ["a\nb"]}`, "spec.container.setupCommands"},
 		{"partition like an option", "type: Slurm, slurm: {time: 2h, partition: -x}", "spec.slurm.partition"},
 
 		{"workspace relative", "workspace: {path: data}", "path must be absolute"},

@@ -185,7 +185,8 @@ type TaskTemplate struct {
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
 	// setupCommands are lines of shell run in order before the handler starts, in the shell that starts it; one that
-	// fails ends the worker.
+	// fails ends the worker. Those of a Slurm Task with a container run on the node before the container starts, and their
+	// environment does not reach in: see container.setupCommands.
 	// Example: ["module load anaconda3/2024.6", "conda activate tiktok"]
 	// +optional
 	// +listType=atomic

@@ -2,6 +2,7 @@ package task
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -61,8 +62,11 @@ func imageOf(s *v1alpha1.TaskSpec) string {
 
 // setupOf is the setup commands that workers run themselves.
 func setupOf(s *v1alpha1.TaskSpec) []string {
-	if containerOf(s).SetupCommands != nil {
-		return nil // they have run on the host when the worker starts
+	switch {
+	case s.Container == nil || s.Container.Image == "":
+		return s.SetupCommands
+	case s.Type == v1alpha1.TaskSlurm: // the Task's own have run on the host when the worker starts
+		return s.Container.SetupCommands
 	}
-	return s.SetupCommands
+	return slices.Concat(s.SetupCommands, s.Container.SetupCommands)
 }

@@ -2,6 +2,7 @@ package task
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,6 +42,10 @@ func TestWantOfSlurm(t *testing.T) {
 		t.Errorf("with a container the host runs them: %v, %+v", commands, need.Container)
 	}
 	with := specOf(t, task).Revision
+	task.Spec.Container.SetupCommands = []string{"activate"}
+	if commands := specOf(t, task).SetupCommands; !slices.Equal(commands, []string{"activate"}) || specOf(t, task).Revision == with {
+		t.Errorf("the container's run within: %v", commands)
+	}
 	task.Spec.SetupCommands = []string{"module load y"}
 	if other := specOf(t, task).Revision; before == with || with == other {
 		t.Errorf("revisions %s, %s, %s", before, with, other)
@@ -67,7 +72,11 @@ func TestImages(t *testing.T) {
 		}
 	}
 	task := sampleTask()
-	task.Spec.Container = &v1alpha1.Container{Image: "ghcr.io/a/b"}
+	task.Spec.SetupCommands = []string{"a"}
+	task.Spec.Container = &v1alpha1.Container{Image: "ghcr.io/a/b", SetupCommands: []string{"b"}}
+	if commands := specOf(t, task).SetupCommands; !slices.Equal(commands, []string{"a", "b"}) {
+		t.Errorf("those of a Pod all run within: %v", commands)
+	}
 	if got := wantOf(task).Need.Container.Image; got != "ghcr.io/a/b" {
 		t.Errorf("that of a Pod: %s", got)
 	}
