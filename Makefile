@@ -50,7 +50,7 @@ soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000 PIPELINES=
 	go test $(RACE) -timeout 24h ./test/faults -v -run 'TestSeeds|TestPipelines' -seeds $(SEEDS) -from $(FROM) -pipelines $(PIPELINES) -pipeline-files $(FILES)
 
 .PHONY: test-slurm
-test-slurm: worker ## Run the tests that need Slurm on real clusters in namespaces. Needs root.
+test-slurm: build ## Run the tests that need Slurm on real clusters in namespaces. Needs root.
 	DBD=0 NODENET=0 RACE="$(RACE)" hack/slurm/test.sh
 	DBD=1 NODENET=1 RACE="$(RACE)" hack/slurm/test.sh
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -25,6 +26,7 @@ import (
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/executor/workerbin"
 	"tigerflow.dev/tigerflow/internal/cli"
+	"tigerflow.dev/tigerflow/slurmbridge"
 )
 
 // counterPeriod is how often counters in the status are brought up to date.
@@ -37,6 +39,7 @@ const planeEmbedded = "embedded"
 type plane struct {
 	control  *embedded.ControlPlane
 	executor *process.Executor
+	slurm    *slurmbridge.Executor // nil where there is no Slurm
 	tasks    *task.Reconciler
 	client   client.Client // not cached
 	cached   client.Reader // as the controllers see it; nil before begin
@@ -62,6 +65,14 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 	p := &plane{log: log, ended: make(chan struct{})}
 	if p.executor, err = process.New(binary); err != nil {
 		return nil, err
+	}
+	if slurmbridge.Available() {
+		p.slurm, err = slurmbridge.New(slurmbridge.Config{
+			Install: workerbin.Install, Env: slurmbridge.Environment(os.Environ()), Log: cli.Slog(log),
+		})
+		if err != nil {
+			return nil, errors.Join(err, p.executor.Close(ctx))
+		}
 	}
 	if p.control, err = embedded.Start(ctx, embedded.Options{CRDs: crds}); err != nil {
 		return nil, errors.Join(err, p.executor.Close(ctx))
@@ -90,9 +101,13 @@ func (p *plane) begin(takeOver bool) error {
 	}
 	p.cached = mgr.GetClient()
 	local := task.Backend{Executor: p.executor}
+	backends := map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local}
+	if p.slurm != nil {
+		backends[v1alpha1.TaskSlurm] = task.Backend{Executor: p.slurm, Containers: true}
+	}
 	p.tasks = &task.Reconciler{
 		Client: mgr.GetClient(), Log: cli.Slog(p.log), Plane: planeEmbedded, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
-		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
+		Backends: backends,
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("making the controller: %w", err)

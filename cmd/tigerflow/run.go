@@ -15,6 +15,7 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline/config"
+	"tigerflow.dev/tigerflow/slurmbridge"
 )
 
 const (
@@ -200,8 +201,8 @@ func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstru
 // forRun makes the object one that ends.
 func forRun(u *unstructured.Unstructured, idle idleTime) error {
 	for path, spec := range taskSpecs(u) {
-		if kind, _, _ := unstructured.NestedString(spec, "type"); kind == string(v1alpha1.TaskSlurm) { // the server says what else is wrong
-			return fmt.Errorf("%s.type Slurm: this tigerflow runs Tasks of type Local and LocalAsync", path)
+		if kind, _, _ := unstructured.NestedString(spec, "type"); kind == string(v1alpha1.TaskSlurm) && !slurmbridge.Available() { // the server says what else is wrong
+			return fmt.Errorf("%s.type Slurm: there is no Slurm here (no sbatch on the PATH): run it where jobs can be submitted", path)
 		}
 	}
 	_, given, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "completeAfterIdle")

@@ -27,6 +27,7 @@ trap end EXIT
 "$here/images.sh"
 work=$LAB/shared/work
 install -d -o 2001 -g 2001 "$work" "$work/tmp"
+cp bin/tigerflow bin/slurmbridge "$work/" 2>/dev/null || cp bin/tigerflow "$work/"
 packages=$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep '/slurmbridge/slurmtest[] ]' | cut -d' ' -f1)
 failed=()
 for package in $packages; do
@@ -41,7 +42,7 @@ for package in $packages; do
 	echo "--- $package"
 	(
 		cd "$dir"
-		export TIGERFLOW_SLURM_LAB=1 TIGERFLOW_SLURM_IMAGES=$LAB/shared/images
+		export TIGERFLOW_BIN=$work/tigerflow TIGERFLOW_SLURM_LAB=1 TIGERFLOW_SLURM_IMAGES=$LAB/shared/images
 		"$here/enter.sh" -u hpc env TMPDIR="$work/tmp" ./test -test.timeout 30m ${RUN:+-test.run "$RUN"} ${VERBOSE:+-test.v}
 	) || failed+=("$package")
 done

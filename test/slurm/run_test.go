@@ -1,0 +1,161 @@
+package slurm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tigerflow.dev/tigerflow/slurmbridge/slurmtest"
+)
+
+const four = "  scaling: {maxWorkers: 4, drainTarget: 1s}"
+
+func TestRun(t *testing.T) {
+	w := newWork(t)
+	w.inputs(100)
+	w.task(0, "  slurm: {time: 10m}", four)
+	w.start("run", "t.yaml").end(0)
+	w.wantAll(100)
+	if n := w.jobs("PENDING,RUNNING"); n > 0 {
+		t.Errorf("%d jobs are left behind", n)
+	}
+	for file, n := range w.runs() {
+		if n != 1 {
+			t.Errorf("%s was run %d times", file, n)
+		}
+	}
+}
+
+// TestPoison: a file that ends its worker is given up, and all others are done.
+func TestPoison(t *testing.T) {
+	w := newWork(t)
+	w.inputs(20)
+	w.write("in/crash.txt", "x")
+	w.task(0, "  slurm: {time: 10m}", four, "  retry: {crashLimit: 3}")
+	w.start("run", "t.yaml").end(1)
+	w.wantAll(20)
+	text, err := os.ReadFile(w.path("out", "crash.err"))
+	w.must(err)
+	if !strings.Contains(string(text), "signal: killed") && !strings.Contains(string(text), "NonZeroExitCode") {
+		t.Errorf("the error file does not say how: %s", text)
+	}
+	if n := w.runs()["crash.txt"]; n != 3 {
+		t.Errorf("crash.txt was run %d times, want 3", n)
+	}
+}
+
+// TestNodeLost: a node goes without a word, with a file in hand.
+func TestNodeLost(t *testing.T) {
+	w := newWork(t)
+	w.inputs(120)
+	w.task(0.5, "  slurm: {time: 10m, sbatchOptions: [\"--exclusive\"]}", "  scaling: {minWorkers: 2, maxWorkers: 2}")
+	r := w.start("run", "t.yaml")
+	w.until("two workers at work", func() bool { return w.jobs("RUNNING") == 2 && w.outputs() > 2 })
+	node := w.queue("--states=RUNNING", "--format=%N")[0]
+	slurmtest.PowerOff(t, int(node[len(node)-1]-'0'))
+	r.end(0)
+	w.wantAll(120)
+}
+
+// TestCanceledByAdministrator: half of the workers are ended by a stranger.
+func TestCanceledByAdministrator(t *testing.T) {
+	w := newWork(t)
+	w.inputs(200)
+	w.task(0.2, "  slurm: {time: 10m}", "  scaling: {minWorkers: 4, maxWorkers: 4}")
+	r := w.start("run", "t.yaml")
+	w.until("four workers at work", func() bool { return w.jobs("RUNNING") == 4 && w.outputs() > 4 })
+	slurmtest.Admin(t, "scancel", w.queue("--states=RUNNING", "--format=%i")[:2]...)
+	r.end(0)
+	w.wantAll(200)
+}
+
+// TestKilled: tigerflow is killed without mercy; the next one goes on with the workers that are there.
+func TestKilled(t *testing.T) {
+	w := newWork(t)
+	w.inputs(200)
+	w.task(0.2, "  slurm: {time: 10m}", "  scaling: {minWorkers: 2, maxWorkers: 2}")
+	r := w.start("run", "t.yaml")
+	w.until("two workers at work", func() bool { return w.jobs("RUNNING") == 2 && w.outputs() > 4 })
+	w.must(r.cmd.Process.Kill())
+	r.end(-1)
+	jobs := w.queue("--format=%i")
+	w.start("run", "t.yaml", "--take-over").end(0)
+	w.wantAll(200)
+	for file, n := range w.runs() {
+		if n != 1 {
+			t.Errorf("%s was run %d times: %v were there", file, n, jobs)
+		}
+	}
+}
+
+// TestControllerKilled: Slurm does not answer for a while; workers go on.
+func TestControllerKilled(t *testing.T) {
+	w := newWork(t)
+	w.inputs(200)
+	w.task(0.2, "  slurm: {time: 10m}", "  scaling: {minWorkers: 2, maxWorkers: 2}")
+	r := w.start("run", "t.yaml")
+	w.until("two workers at work", func() bool { return w.jobs("RUNNING") == 2 && w.outputs() > 4 })
+	slurmtest.StopController(t)
+	before := w.outputs()
+	w.until("more outputs without a controller", func() bool { return w.outputs() > before+10 })
+	slurmtest.StartController(t)
+	r.end(0)
+	w.wantAll(200)
+}
+
+// TestRequeued: an administrator has the job of a worker run again.
+func TestRequeued(t *testing.T) {
+	w := newWork(t)
+	w.inputs(100)
+	w.task(0.2, "  slurm: {time: 10m}")
+	r := w.start("run", "t.yaml")
+	w.until("a worker at work", func() bool { return w.jobs("RUNNING") == 1 && w.outputs() > 2 })
+	id := w.queue("--states=RUNNING", "--format=%i")[0]
+	slurmtest.Admin(t, "scontrol", "update", "jobid="+id, "requeue=1")
+	slurmtest.Admin(t, "scontrol", "requeue", id)
+	r.end(0)
+	w.wantAll(100)
+}
+
+// TestWallTime: workers whose time is a minute hand over in good order.
+func TestWallTime(t *testing.T) {
+	w := newWork(t)
+	w.inputs(45)
+	w.task(4, "  slurm: {time: 1m}", "  scaling: {maxWorkers: 2, drainTarget: 1s}")
+	w.start("run", "t.yaml").end(0)
+	w.wantAll(45)
+	for file, n := range w.runs() {
+		if n != 1 {
+			t.Errorf("%s was run %d times: it was begun without the time for it", file, n)
+		}
+	}
+}
+
+func TestContainer(t *testing.T) {
+	for _, image := range []string{"python", "python.sif"} {
+		t.Run(image, func(t *testing.T) {
+			w := newWork(t)
+			w.inputs(20)
+			w.task(0, "  slurm: {time: 10m}", "  setupCommands: [\"export APPTAINERENV_FROM_HOST=1\"]",
+				"  container: {image: "+slurmtest.Image(t, image)+", env: [{name: RUNS, value: "+w.path("runs")+"}]}")
+			w.start("run", "t.yaml").end(0)
+			w.wantAll(20)
+		})
+	}
+}
+
+// TestSetupFails: a setup command that fails is told once, with what it said, and nothing is burnt on trying.
+func TestSetupFails(t *testing.T) {
+	w := newWork(t)
+	w.inputs(3)
+	w.task(0, "  slurm: {time: 10m}", "  setupCommands: [\"true\", \"echo no such module >&2; exit 5\"]")
+	r := w.start("run", "t.yaml")
+	r.end(1)
+	if text := r.said.String(); !strings.Contains(text, "no such module") || !strings.Contains(text, "SetupFailed") {
+		t.Errorf("it said %s", text)
+	}
+	if logs, err := filepath.Glob(w.path("out", ".tigerflow", "tasks", "t", "workers", "*")); err != nil || len(logs) > 3 {
+		t.Errorf("%d workers were tried, %v", len(logs), err)
+	}
+}
