@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,7 +58,7 @@ func runHost(mount, at, name string) error {
 			return fmt.Errorf("becoming a host: %w", err)
 		}
 	}
-	h := &initProcess{ids: map[int]string{}, out: json.NewEncoder(os.Stdout)}
+	h := &initProcess{ids: map[int]string{}, roles: map[int]string{}, out: json.NewEncoder(os.Stdout)}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 	go func() {
@@ -97,9 +98,10 @@ func unmountAllBut(at string) error {
 }
 
 type initProcess struct {
-	mu  sync.Mutex
-	ids map[int]string
-	out *json.Encoder
+	mu    sync.Mutex
+	ids   map[int]string
+	roles map[int]string // of those that it has started itself
+	out   *json.Encoder
 }
 
 func (h *initProcess) tell(n notice) {
@@ -127,7 +129,7 @@ func (h *initProcess) obey(o order) error {
 		if err != nil {
 			return err
 		}
-		h.ids[p.Pid] = o.ID
+		h.ids[p.Pid], h.roles[p.Pid] = o.ID, o.Argv[1]
 	case "signal":
 		for pid, id := range h.ids {
 			if id == o.ID {
@@ -135,7 +137,7 @@ func (h *initProcess) obey(o order) error {
 			}
 		}
 	case "hit":
-		pids := pidsOf(o.Role)
+		pids := h.pidsOf(o.Role)
 		if len(pids) > 0 && !o.All {
 			pids = []int{pids[o.Pick%uint64(len(pids))]}
 		}
@@ -165,6 +167,7 @@ func (h *initProcess) reap() {
 			continue
 		}
 		delete(h.ids, pid)
+		delete(h.roles, pid)
 		go func() {
 			_ = tether.EndWorker(context.Background(), id, 0) // without a deadline it ends when nothing is left
 			h.mu.Lock()
@@ -178,9 +181,15 @@ func (h *initProcess) reap() {
 	}
 }
 
-// pidsOf finds the processes of a role: node, user, or run, which is a worker.
-func pidsOf(role string) []int {
+// pidsOf finds the processes of a role: node, user, or run, which is a worker. In the middle of exec a process shows no
+// arguments.
+func (h *initProcess) pidsOf(role string) []int {
 	var pids []int
+	for pid, its := range h.roles {
+		if its == role {
+			pids = append(pids, pid)
+		}
+	}
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
@@ -188,10 +197,11 @@ func pidsOf(role string) []int {
 			continue
 		}
 		line, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-		if argv := strings.Split(string(line), "\x00"); len(argv) > 1 && argv[1] == role {
+		if argv := strings.Split(string(line), "\x00"); len(argv) > 1 && argv[1] == role && h.roles[pid] == "" {
 			pids = append(pids, pid)
 		}
 	}
+	slices.Sort(pids)
 	return pids
 }
 
