@@ -37,13 +37,14 @@ type Config struct {
 // timing is how often the cluster is asked.
 type timing struct {
 	list     time.Duration // between two listings: 120 an hour
-	soon     time.Duration // from a submission or a cancellation until it is looked what came of it
+	soon     time.Duration // from a submission until it is looked what came of it
+	stopped  time.Duration // from a cancellation until then
 	retry    time.Duration // after a listing that failed; doubled each time, up to list
 	absent   time.Duration // between two listings while a worker is missing from them
 	messages time.Duration // how long slurmctld may sit on a request; 0 is the cluster's MessageTimeout
 }
 
-var usual = timing{list: 30 * time.Second, soon: 2 * time.Second, retry: 2 * time.Second, absent: 10 * time.Second}
+var usual = timing{list: 30 * time.Second, soon: 2 * time.Second, stopped: time.Second, retry: 2 * time.Second, absent: 10 * time.Second}
 
 // missesUntilLost is how many good listings in a row must lack a worker that nothing else is known of.
 const missesUntilLost = 3
@@ -83,6 +84,7 @@ type worker struct {
 	element  int    // of the array
 	drain    time.Duration
 	stopping bool      // it was asked to end
+	canceled bool      // before it began: Slurm drops such a one at once
 	signaled bool      // and that has reached its script, as far as can be known
 	killAt   time.Time // when it has drained for too long; zero is not known
 	missing  int       // good listings in a row without it

@@ -12,7 +12,7 @@ import (
 
 // brisk is quicker than a cluster would be, but leaves a test time to look.
 var brisk = timing{
-	list: 20 * time.Millisecond, soon: 5 * time.Millisecond, retry: 5 * time.Millisecond, absent: 10 * time.Millisecond,
+	list: 20 * time.Millisecond, soon: 5 * time.Millisecond, stopped: 5 * time.Millisecond, retry: 5 * time.Millisecond, absent: 10 * time.Millisecond,
 	messages: 50 * time.Millisecond,
 }
 

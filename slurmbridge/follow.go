@@ -221,6 +221,7 @@ func (w *worker) take(j job) {
 	w.missing = 0
 	w.array, w.element = j.array, j.element
 	phase, reason := phaseOf(j)
+	w.canceled = w.canceled && phase == executor.Pending // else it has begun all the same
 	exit := j.exit
 	if exit != nil && exit.Signal == 0 && exit.Code > signaled { // as a shell says of what it waited for
 		exit = &executor.Exit{Code: -1, Signal: syscall.Signal(exit.Code - signaled)}
@@ -242,7 +243,7 @@ func (w *worker) take(j job) {
 // lacks notes that a good listing does not have the worker, and reports whether it remains to be seen why.
 func (w *worker) lacks(began time.Time) bool {
 	w.missing++
-	if w.missing < missesUntilLost {
+	if w.missing < missesUntilLost && !w.canceled {
 		if w.Phase != executor.Terminating {
 			w.Phase = executor.Unknown
 		}

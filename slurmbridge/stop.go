@@ -108,9 +108,10 @@ func (e *Executor) stopped(ids []executor.WorkerID, mode executor.StopMode, runn
 			w.killAt = now.Add(w.drain + killGrace)
 		}
 		w.stopping = true
+		w.canceled = w.canceled || w.Phase == executor.Pending || w.Phase == executor.Held
 		w.Phase = executor.Terminating
 	}
-	e.lookIn(e.cfg.timing.soon)
+	e.lookIn(e.cfg.timing.stopped)
 	e.notify()
 }
 

@@ -27,6 +27,7 @@ import (
 //	--raise N      ends at once by this signal
 //	--brood        starts children in other process groups and sessions that would outlive it
 //	--deaf         ignores SIGTERM
+//	--wall-time D, --elapsed D   are those of a worker; it does not heed them
 //
 // Started as `<test binary> sweep --id ID` it ends what a worker has left, as the worker program does.
 //
@@ -40,7 +41,7 @@ func Main(m *testing.M) {
 		case "hold":
 			hold(os.Args[2])
 		case "sweep": // --id ID
-			if err := tether.EndWorker(context.Background(), os.Args[3], 0); err != nil {
+			if err := tether.EndWorkerOf(context.Background(), os.Args[3], os.Getppid()); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -74,6 +75,8 @@ func parse(args []string) (script, error) {
 	flags.IntVar(&s.raise, "raise", 0, "")
 	flags.BoolVar(&s.brood, "brood", false, "")
 	flags.BoolVar(&s.deaf, "deaf", false, "")
+	flags.Duration("wall-time", 0, "")
+	flags.Duration("elapsed", 0, "")
 	return s, flags.Parse(args)
 }
 

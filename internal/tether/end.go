@@ -19,6 +19,22 @@ func EndWorker(ctx context.Context, id string, leader int) error {
 	return nil
 }
 
+// EndWorkerOf is EndWorker for what has begun since process first did, which is the caller or lives for as long: of two jobs
+// that run the same worker on one machine each ends its own.
+func EndWorkerOf(ctx context.Context, id string, first int) error {
+	since, alive, err := inspect(first)
+	if err == nil && !alive {
+		err = fmt.Errorf("process %d has ended", first)
+	}
+	if err == nil {
+		err = endMarked(ctx, func(p process) bool { return p.cookie == id && p.started >= since.started }, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("ending what worker %s left behind: %w", id, err)
+	}
+	return nil
+}
+
 // EndKey kills every worker whose id begins with the key, and what it started, as EndWorker does.
 func EndKey(ctx context.Context, key string) error {
 	err := end(ctx, func(cookie string) bool { return strings.HasPrefix(cookie, key+".") }, 0)
@@ -33,8 +49,12 @@ func EndKey(ctx context.Context, key string) error {
 const calm = 2
 
 func end(ctx context.Context, ours func(cookie string) bool, leader int) error {
+	return endMarked(ctx, func(p process) bool { return ours(p.cookie) }, leader)
+}
+
+func endMarked(ctx context.Context, ours func(process) bool, leader int) error {
 	killed := map[identity]bool{} // these have lost their cookie with their memory, and may yet have to close their files
-	marked := func(p process) bool { return ours(p.cookie) || killed[p.identity] }
+	marked := func(p process) bool { return ours(p) || killed[p.identity] }
 	pause := time.Millisecond
 	for quiet := 0; quiet < calm; {
 		left, err := find(marked, leader)

@@ -161,6 +161,45 @@ func sleeper(t *testing.T, cookie string) *exec.Cmd {
 	return cmd
 }
 
+// TestEndWorkerOf: what had begun before is another job's.
+func TestEndWorkerOf(t *testing.T) {
+	id := "t" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".0.r1"
+	before := sleeper(t, id)
+	p, _, err := inspect(before.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first *exec.Cmd
+	for { // a tick of the clock later
+		first = sleeper(t, "another")
+		q, _, err := inspect(first.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.started > p.started {
+			break
+		}
+	}
+	after := sleeper(t, id)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := EndWorkerOf(ctx, id, first.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	var killed *exec.ExitError
+	if err := after.Wait(); !errors.As(err, &killed) {
+		t.Errorf("what began afterwards: %v", err)
+	}
+	for _, cmd := range []*exec.Cmd{before, first} {
+		if _, alive, err := inspect(cmd.Process.Pid); !alive || err != nil {
+			t.Errorf("%s: %v", cmd, err)
+		}
+	}
+	if err := EndWorkerOf(ctx, id, after.Process.Pid); err == nil {
+		t.Error("a process that is not there has no time")
+	}
+}
+
 func TestEndWorkerAndKey(t *testing.T) {
 	key := "t" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	first, second, other := sleeper(t, key+".0.r1"), sleeper(t, key+".1.r1"), sleeper(t, key+"-x.0.r1")

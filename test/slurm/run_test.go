@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tigerflow.dev/tigerflow/slurmbridge/slurmtest"
 )
@@ -15,11 +16,17 @@ func TestRun(t *testing.T) {
 	w := newWork(t)
 	w.inputs(100)
 	w.task(0, "  slurm: {time: 10m}", four)
-	w.start("run", "t.yaml").end(0)
+	began := time.Now()
+	r := w.start("run", "t.yaml")
+	w.until("the first output", func() bool { return w.outputs() > 0 })
+	first := time.Since(began)
+	w.until("all outputs", func() bool { return w.outputs() == 100 })
+	last := time.Since(began)
+	r.end(0)
+	t.Logf("from the start to the first output %s, to the last %s, to the end %s", first, last, time.Since(began))
 	w.wantAll(100)
-	if n := w.jobs("PENDING,RUNNING"); n > 0 {
-		t.Errorf("%d jobs are left behind", n)
-	}
+	// The last script has yet to see its worker out.
+	w.until("no job", func() bool { return w.jobs("PENDING,RUNNING,COMPLETING") == 0 })
 	for file, n := range w.runs() {
 		if n != 1 {
 			t.Errorf("%s was run %d times", file, n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 
 	"tigerflow.dev/tigerflow/internal/tether"
 	"tigerflow.dev/tigerflow/spool"
@@ -16,7 +17,8 @@ const SweepUsage = `--id ID`
 // ErrSweepUsage means that the flags are wrong.
 var ErrSweepUsage = errors.New("usage: tigerflow-worker sweep " + SweepUsage)
 
-// Sweep ends what a worker that has ended left running on this machine: user code that outlived a worker which was killed.
+// Sweep ends what a worker that has ended left running on this machine: user code that outlived a worker which was killed. It
+// is called by the script that started the worker, and leaves alone what had begun before that: Slurm may run a job twice.
 func Sweep(args []string) error {
 	var id string
 	flags := flag.NewFlagSet("sweep", flag.ContinueOnError)
@@ -29,5 +31,5 @@ func Sweep(args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
 	defer cancel()
-	return tether.EndWorker(ctx, id, 0)
+	return tether.EndWorkerOf(ctx, id, os.Getppid())
 }
