@@ -67,10 +67,10 @@ verify: $(TOOLS)/stamp ## Fail if generated files or go.mod are out of date.
 	go mod tidy -diff
 
 .PHONY: build
-build: worker ## Build bin/tigerflow.
-	go build -trimpath -ldflags "-s -w $(if $(VERSION),-X $(MODULE)/internal/version.Version=$(VERSION))" -o bin/tigerflow ./cmd/tigerflow
+build: worker ## Build bin/tigerflow and bin/slurmbridge.
+	go build -trimpath -ldflags "-s -w $(if $(VERSION),-X $(MODULE)/internal/version.Version=$(VERSION))" -o bin/ ./cmd/tigerflow ./cmd/slurmbridge
 
-# The worker is a static binary, as it runs on nodes and in images that are not ours; bin/tigerflow carries it inside.
+# The worker is a static binary, as it runs on nodes and in images that are not ours; those that start it carry it inside.
 .PHONY: worker
 worker:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(WORKER) ./cmd/worker

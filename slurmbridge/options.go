@@ -72,6 +72,9 @@ func CheckOptions(options []string) (dangerous []string, err error) {
 	return dangerous, nil
 }
 
+// SpellOut reads items of executor.Slurm.Options as sbatch would, and spells each option as --name or --name=value.
+func SpellOut(options []string) ([]string, error) { return splitOptions(options) }
+
 // splitOptions spells all options as --name or --name=value.
 func splitOptions(items []string) ([]string, error) {
 	var all []string

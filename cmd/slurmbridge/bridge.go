@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/controllers/task"
+	"tigerflow.dev/tigerflow/executor"
+	"tigerflow.dev/tigerflow/internal/cli"
+)
+
+const (
+	counterPeriod = 10 * time.Second // between two writes of counters that bring nothing new
+	// The pauses after a failure. controller-runtime's own grow to a quarter of an hour, for which nothing would be scaled.
+	firstRetry, lastRetry = 50 * time.Millisecond, 15 * time.Second
+	shutdownGrace         = 10 * time.Second
+)
+
+// bridge runs the Slurm Tasks of one namespace that name it.
+type bridge struct {
+	*settings
+	executor executor.Executor // its owner closes it after run
+	meters   *meters
+	log      logr.Logger
+	ready    func() // called once, when the Lease is held and the controller begins
+
+	accounts corev1.ServiceAccountsGetter
+	lease    *lease
+	tasks    *task.Reconciler
+}
+
+// run works until ctx ends, or until another process has taken the Lease. Workers outlive it.
+func (b *bridge) run(ctx context.Context) (err error) {
+	if err := b.connect(ctx); err != nil {
+		return err
+	}
+	if err := b.lease.take(ctx, b.takeOver); err != nil {
+		return b.refused(err)
+	}
+	lost := error(nil)
+	defer func() {
+		if lost == nil {
+			err = errors.Join(err, b.lease.release(context.WithoutCancel(ctx)))
+		}
+	}()
+	mgr, err := b.manager()
+	if err != nil {
+		return err
+	}
+	defer ctrlmetrics.Registry.Unregister(b.meters)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		defer end()
+		lost = b.lease.keep(ctx)
+	})
+	if r := b.renewer(); r != nil {
+		beside.Go(func() { r.run(ctx) })
+	}
+	b.ready()
+	err = mgr.Start(ctx)
+	end()
+	beside.Wait()
+	if lost != nil {
+		lost = fmt.Errorf("another bridge has taken over: %w", lost)
+	}
+	return errors.Join(lost, err, b.tasks.Leave())
+}
+
+// connect makes the clients, and sees whether Tasks can be read.
+func (b *bridge) connect(ctx context.Context) error {
+	leases, err := coordination.NewForConfig(b.rest)
+	if err != nil {
+		return fmt.Errorf("kubeconfig: %w", err)
+	}
+	if b.accounts, err = corev1.NewForConfig(b.rest); err != nil {
+		return fmt.Errorf("kubeconfig: %w", err)
+	}
+	b.lease = newLease(leases.Leases(b.namespace), v1alpha1.BridgeLease(b.name), b.log)
+	tasks, err := client.New(b.rest, client.Options{Scheme: newScheme()})
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", b.rest.Host, err)
+	}
+	err = tasks.List(ctx, &v1alpha1.TaskList{}, client.InNamespace(b.namespace), client.Limit(1))
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s does not know Tasks: have an administrator apply config/crd/bases", b.rest.Host)
+	}
+	if err != nil {
+		return fmt.Errorf("listing Tasks in namespace %s at %s: %w", b.namespace, b.rest.Host, err)
+	}
+	return nil
+}
+
+// renewer keeps the token from expiring that the kubeconfig names; nil if that is not to be done, or cannot be.
+func (b *bridge) renewer() *renewer {
+	if b.rest.BearerTokenFile != "" {
+		return &renewer{file: b.rest.BearerTokenFile, accounts: b.accounts, log: b.log}
+	}
+	if t, err := parseToken(b.rest.BearerToken); err == nil && !t.expires.IsZero() {
+		b.log.Info("the token stands in the kubeconfig itself and is not renewed: have the kubeconfig name a tokenFile", "expires", t.expires)
+	}
+	return nil
+}
+
+// refused says what to do about another holder of the Lease.
+func (b *bridge) refused(err error) error {
+	if held := (*heldError)(nil); errors.As(err, &held) {
+		return fmt.Errorf("a bridge %q runs in namespace %s already: %w: end that one, or choose another --name; if it has died, "+
+			"start again in a minute, or with --take-over", b.name, b.namespace, err)
+	}
+	return fmt.Errorf("taking the Lease %s in namespace %s: %w", v1alpha1.BridgeLease(b.name), b.namespace, err)
+}
+
+// manager has the controller, the search for orphans and the metrics in it.
+func (b *bridge) manager() (ctrl.Manager, error) {
+	k, err := readKeys(b.file(".json"))
+	if err != nil {
+		return nil, err
+	}
+	w := newWorkers(b.executor, k, b.plane(), b.limits)
+	b.meters.workers, b.meters.lease = w, b.lease
+	mgr, err := ctrl.NewManager(b.rest, ctrl.Options{
+		Scheme: newScheme(), Logger: b.log.V(1), GracefulShutdownTimeout: new(shutdownGrace),
+		Cache:                  cache.Options{DefaultNamespaces: map[string]cache.Config{b.namespace: {}}},
+		Metrics:                metricsserver.Options{BindAddress: b.metrics, ExtraHandlers: b.health()},
+		HealthProbeBindAddress: "0",                                                  // one address is enough for all
+		Controller:             ctrlconfig.Controller{SkipNameValidation: new(true)}, // a process may run one bridge after another
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the controller: %w", err)
+	}
+	b.tasks = &task.Reconciler{
+		Client: mgr.GetClient(), Log: cli.Slog(b.log), Plane: b.plane(), TakeOver: b.takeOver, Period: counterPeriod,
+		NewQueue: newQueue, Admit: b.limits.admit,
+		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskSlurm: {Executor: w, Containers: true}},
+	}
+	if err := b.tasks.SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("making the controller: %w", err)
+	}
+	if err := mgr.Add(&orphans{tasks: mgr.GetClient(), bridge: b.name, workers: w, period: orphanPeriod, log: b.log}); err != nil {
+		return nil, fmt.Errorf("making the controller: %w", err)
+	}
+	if err := ctrlmetrics.Registry.Register(b.meters); err != nil {
+		return nil, fmt.Errorf("making the metrics: %w", err)
+	}
+	return mgr, nil
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// newQueue makes a queue without a name, which is not measured: an idle one does not wake up.
+func newQueue(string, workqueue.TypedRateLimiter[ctrl.Request]) workqueue.TypedRateLimitingInterface[ctrl.Request] {
+	return priorityqueue.New("", func(o *priorityqueue.Opts[ctrl.Request]) {
+		o.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry)
+	})
+}
+
+// health is what tells others of the host how the bridge is: it lives, and it is ready while its Lease is renewed in time,
+// that is while Kubernetes hears of what it does.
+func (b *bridge) health() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") }),
+		"/readyz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if b.lease.renewedWithin(leaseDuration) {
+				answer(w, http.StatusOK, "ok")
+				return
+			}
+			answer(w, http.StatusServiceUnavailable, "the Lease is not renewed: the API server is away")
+		}),
+	}
+}
+
+func answer(w http.ResponseWriter, code int, text string) {
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintln(w, text) // who has gone needs no answer
+}

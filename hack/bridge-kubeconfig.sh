@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Makes the kubeconfig of a Slurm bridge, with a token of its ServiceAccount in a file beside it that the bridge renews.
+# Run it with the rights to make tokens in the namespace, then move both files to the login node, into one folder.
+#
+#   hack/bridge-kubeconfig.sh NAMESPACE [NAME [FOLDER [DURATION]]]
+#
+# NAME is that of the bridge (default), FOLDER where the files go (~/.config/tigerflow), DURATION how long the token lives (168h): a
+# bridge that is down for longer needs a new one.
+set -euo pipefail
+(($# >= 1 && $# <= 4)) || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+namespace=$1 name=${2:-default} folder=${3:-${XDG_CONFIG_HOME:-$HOME/.config}/tigerflow} duration=${4:-168h}
+kubeconfig=$folder/$name.kubeconfig token=$folder/$name.token
+umask 077
+mkdir -p "$folder"
+
+kubectl create token "tigerflow-bridge-$name" --namespace "$namespace" --duration "$duration" > "$token.new"
+# The cluster of the present context, without the user's own credentials.
+kubectl config view --raw --minify --flatten > "$kubeconfig.new"
+edit() { kubectl config --kubeconfig "$kubeconfig.new" "$@" > /dev/null; }
+edit unset users
+edit rename-context "$(kubectl config --kubeconfig "$kubeconfig.new" current-context)" bridge
+edit set users.bridge.tokenFile "$name.token"
+edit set-context bridge --user bridge --namespace "$namespace"
+mv "$token.new" "$token"
+mv "$kubeconfig.new" "$kubeconfig"
+echo "$kubeconfig and $token"
