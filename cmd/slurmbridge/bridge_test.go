@@ -129,6 +129,16 @@ func (s *site) put(names ...string) {
 // create applies a Slurm Task t over in and out, with further fields of the spec.
 func (s *site) create(more string) {
 	s.Helper()
+	s.createNamed("t", more)
+	s.Cleanup(func() {
+		if dir := spool.Dir(s.path("out"), "t"); exists(dir) {
+			spooltest.Check(s.T, dir)
+		}
+	})
+}
+
+func (s *site) createNamed(name, more string) {
+	s.Helper()
 	fields := map[string]any{}
 	text := fmt.Sprintf(`{type: Slurm, slurm: {time: 1h}, workspace: {path: %q}, input: {directory: in, extension: .txt},
 		output: {directory: out, extension: .txt}, handler: {builtin: echo}, scaling: {workerIdleTimeout: 1ms}}`, s.dir)
@@ -138,13 +148,8 @@ func (s *site) create(more string) {
 	u := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
 	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Task"))
 	u.SetNamespace(s.namespace)
-	u.SetName("t")
+	u.SetName(name)
 	s.must(s.client.Create(s.Context(), u))
-	s.Cleanup(func() {
-		if dir := spool.Dir(s.path("out"), "t"); exists(dir) {
-			spooltest.Check(s.T, dir)
-		}
-	})
 }
 
 func (s *site) task() *v1alpha1.Task {
@@ -183,6 +188,8 @@ func (s *site) idle() {
 func TestBridge(t *testing.T) {
 	s := newSite(t)
 	s.put("a.txt")
+	s.createNamed("other", "{slurm: {bridge: other, time: 1h}, output: {directory: other, extension: .txt}}")
+	s.createNamed("local", "{type: Local, slurm: null, output: {directory: local, extension: .txt}}")
 	s.create("{completeAfterIdle: 0s}")
 	s.begin(func(b *settings) { b.metrics = freeAddress(t) })
 	s.done(1)
@@ -196,6 +203,13 @@ func TestBridge(t *testing.T) {
 	})
 	if got := s.task().Finalizers; len(got) != 1 || got[0] != v1alpha1.FinalizerWorkers {
 		t.Errorf("finalizers %q", got)
+	}
+	var all v1alpha1.TaskList
+	s.must(s.client.List(t.Context(), &all, client.InNamespace(s.namespace)))
+	for _, task := range all.Items {
+		if task.Name != "t" && (task.Status.ObservedGeneration != 0 || len(task.Finalizers) > 0) {
+			t.Errorf("the bridge has touched the Task %s, which is not its own", task.Name)
+		}
 	}
 	second, _ := s.prepare(usual)
 
