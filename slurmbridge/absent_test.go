@@ -35,6 +35,20 @@ func TestAbsentIsNotDead(t *testing.T) {
 	}
 }
 
+// TestCanceledBeforeItBegan: the last elements of an array that were canceled in the queue are one row, without a number.
+func TestCanceledBeforeItBegan(t *testing.T) {
+	c := newCluster(t, brisk)
+	ours, theirs := c.spec(0, 1), c.spec(1, 1)
+	must(t, c.start(ours, theirs))
+	const name = "demo.tf-k3f9.0.r1"
+	c.queue(entry{"7", "0", "PENDING", name}, entry{"7", "1", "PENDING", name})
+	c.awaitPhase(theirs.ID, executor.Pending)
+	must(t, c.e.Stop(t.Context(), []executor.WorkerID{ours.ID}, executor.Drain))
+	c.queue(entry{"7", "N/A", "CANCELLED", name})
+	c.awaitPhase(ours.ID, executor.Stopped)
+	c.awaitPhase(theirs.ID, executor.Canceled)
+}
+
 // TestNotSqueue: what prints something else, or nothing, has not answered.
 func TestNotSqueue(t *testing.T) {
 	c := newCluster(t, brisk)

@@ -97,7 +97,11 @@ func (e *Executor) queue(ctx context.Context) (map[executor.WorkerID]job, error)
 		return nil, err
 	}
 	jobs := map[executor.WorkerID]job{}
+	rests := map[string]job{}
 	for _, j := range all {
+		if j.element < 0 && namePattern.MatchString(j.name) {
+			rests[j.array] = j
+		}
 		id, ours := workerOf(j.name, j.element)
 		if !ours {
 			continue
@@ -107,7 +111,22 @@ func (e *Executor) queue(ctx context.Context) (map[executor.WorkerID]job, error)
 		}
 		jobs[id] = j
 	}
+	e.addRests(jobs, rests)
 	return jobs, nil
+}
+
+// addRests tells apart the elements that one row stands for: those that were canceled before they began.
+func (e *Executor) addRests(jobs map[executor.WorkerID]job, rests map[string]job) {
+	if len(rests) == 0 {
+		return
+	}
+	for id, w := range e.clone() {
+		j, ended := rests[w.array]
+		if _, listed := jobs[id]; ended && !listed && w.StartedAt.IsZero() {
+			j.element = w.element
+			jobs[id] = j
+		}
+	}
 }
 
 // standing orders jobs that claim the same worker: only one of them was the first to make the worker's folder, and that
