@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"tigerflow.dev/tigerflow/pipeline"
 )
@@ -153,19 +152,6 @@ func TestWarnings(t *testing.T) {
 		}
 		if got := strings.Join(warnings, "\n"); got != want {
 			t.Errorf("%s: warnings %q, want %q", text, got, want)
-		}
-	}
-}
-
-func TestSlurmTime(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"90": 90 * time.Minute, "90:30": 90*time.Minute + 30*time.Second, "02:00:00": 2 * time.Hour, "12:00:00": 12 * time.Hour,
-		"1-0": 24 * time.Hour, "1-12": 36 * time.Hour, "1-12:30": 36*time.Hour + 30*time.Minute, "0-00:01:05": 65 * time.Second,
-		"": 0, "0": 0, "1:2:3:4": 0, "1-1:2:3:4": 0, "2h": 0, "-1": 0, "9999-0": 0, "1-": 0, "99999999999999": 0,
-	} {
-		got, err := slurmTime(text)
-		if got != want && err == nil || (err == nil) != (want > 0) {
-			t.Errorf("%q: %s, %v, want %s", text, got, err, want)
 		}
 	}
 }

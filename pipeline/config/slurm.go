@@ -1,17 +1,13 @@
 package config
 
 import (
-	"fmt"
-	"math"
-	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/internal/slurmtext"
 )
 
 // slurm reads max_workers and worker_resources. The first releases had both in resources.
@@ -57,8 +53,6 @@ func (r *reader) slurm(m *mapping, task *v1alpha1.PipelineTask) {
 	res.rest()
 }
 
-var memoryText = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)\s*([kmgtKMGT])i?[bB]?$`)
-
 // memory reads an amount as Slurm does: G is 2³⁰ bytes, with or without B.
 func (r *reader) memory(res *mapping) *resource.Quantity {
 	line := res.lines["memory"]
@@ -66,19 +60,12 @@ func (r *reader) memory(res *mapping) *resource.Quantity {
 	if text == "" {
 		return nil
 	}
-	parts := memoryText.FindStringSubmatch(strings.TrimSpace(text))
-	if parts == nil {
-		r.fault(line, "%s: memory %q: give a number and a unit, such as 8G or 500M", res.what, text)
+	bytes, err := slurmtext.Memory(text)
+	if err != nil {
+		r.fault(line, "%s: memory %q: %s", res.what, text, err)
 		return nil
 	}
-	shift := 10 * (1 + strings.IndexByte("KMGT", strings.ToUpper(parts[2])[0]))
-	amount, err := strconv.ParseFloat(parts[1], 64)
-	bytes := math.Ceil(amount * float64(int64(1)<<shift))
-	if err != nil || bytes < 1 || bytes > 1<<50 {
-		r.fault(line, "%s: memory %q: it must be more than 0 and at most 1024T", res.what, text)
-		return nil
-	}
-	return resource.NewQuantity(int64(bytes), resource.BinarySI)
+	return resource.NewQuantity(bytes, resource.BinarySI)
 }
 
 // time reads a wall time in the formats of sbatch --time.
@@ -88,42 +75,9 @@ func (r *reader) time(res *mapping) metav1.Duration {
 	if text == "" {
 		return metav1.Duration{}
 	}
-	d, err := slurmTime(text)
+	d, err := slurmtext.Time(text)
 	if err != nil {
 		r.fault(line, "%s: time %q: %s", res.what, text, err)
 	}
 	return metav1.Duration{Duration: d}
-}
-
-// slurmTime reads MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS, DAYS-HOURS:MINUTES and
-// DAYS-HOURS:MINUTES:SECONDS, as the man page of sbatch has them.
-func slurmTime(text string) (time.Duration, error) {
-	const forms = "give HOURS:MINUTES:SECONDS, such as 02:00:00, or DAYS-HOURS"
-	days, clock, hasDays := strings.Cut(text, "-")
-	if !hasDays {
-		days, clock = "0", text
-	}
-	parts := strings.Split(clock, ":")
-	units := map[int][]time.Duration{
-		1: {time.Minute}, 2: {time.Minute, time.Second}, 3: {time.Hour, time.Minute, time.Second},
-	}[len(parts)]
-	if hasDays {
-		units = []time.Duration{time.Hour, time.Minute, time.Second}
-	}
-	if len(units) < len(parts) {
-		return 0, fmt.Errorf("it has too many parts: %s", forms)
-	}
-	n, err := strconv.ParseUint(days, 10, 16)
-	total := time.Duration(n) * 24 * time.Hour
-	for i, part := range parts {
-		v, e := strconv.ParseUint(part, 10, 32)
-		if err != nil || e != nil {
-			return 0, fmt.Errorf("it is no time: %s", forms)
-		}
-		total += time.Duration(v) * units[i]
-	}
-	if total < time.Minute || total > 8760*time.Hour {
-		return 0, fmt.Errorf("it must be at least a minute and at most a year: %s", forms)
-	}
-	return total, nil
 }
