@@ -12,7 +12,7 @@ import (
 type WorkerID struct {
 	Key     string // derived from the spool's id: lower-case letters, digits and inner hyphens, at most 40
 	Index   int    // the slot that the worker fills: 0 to 999999
-	Restart int    // how often the slot was filled, this time included: 1 to 999999
+	Restart int    // grows each time the slot is filled; workers that are started together share it: 1 to 999999
 }
 
 // 40 leaves room for the rest in a Pod's or a job's name.

@@ -165,7 +165,11 @@ func (f *Fleet) sweep(ctx context.Context) error {
 
 func (f *Fleet) count(now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker) Report {
 	var r Report
-	queued := map[int]bool{}
+	type startUp struct {
+		restart int
+		at      time.Time // tells those of slots that were never filled before apart
+	}
+	queued := map[startUp]bool{}
 	for _, id := range slices.Sorted(maps.Keys(mine)) {
 		w := mine[id]
 		switch {
@@ -177,7 +181,7 @@ func (f *Fleet) count(now time.Time, need Need, snap *dispatcher.Snapshot, mine 
 			r.Pending++
 			r.example(w)
 			if w.Phase != executor.Starting {
-				queued[w.ID.Restart] = true
+				queued[startUp{w.ID.Restart, f.known[id].at}] = true
 			}
 		default:
 			r.Running++

@@ -1,11 +1,16 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/fleet"
 )
 
@@ -23,6 +28,78 @@ func (f *Flow) Drain(ctx context.Context, now time.Time) (bool, error) {
 		return false, err
 	}
 	return report.Pending+report.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0, nil
+}
+
+// endPatience is how long workers that were ended at once may stay in the list.
+const endPatience = 30 * time.Second
+
+// End has the workers end, where they would outlive this process: until ctx ends they may finish what is in hand, then they
+// are ended at once. The error names those that may be left.
+func (f *Flow) End(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if drained, err := f.Drain(ctx, time.Now()); drained && err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return f.kill(context.WithoutCancel(ctx), tick.C)
+}
+
+// kill ends the workers at once and waits until none is listed.
+func (f *Flow) kill(ctx context.Context, tick <-chan time.Time) error {
+	if f.dispatcher == nil || f.over() { // those that there are may be another dispatcher's
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	asked := map[executor.WorkerID]bool{}
+	for {
+		alive, err := f.alive(ctx)
+		if err == nil && len(alive) == 0 {
+			return nil
+		}
+		fresh := slices.DeleteFunc(ids(alive), func(id executor.WorkerID) bool { return asked[id] })
+		if len(fresh) > 0 {
+			if err = f.executor.Stop(ctx, fresh, executor.Kill); err == nil {
+				for _, id := range fresh {
+					asked[id] = true
+				}
+			}
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("workers may still run: %s", strings.Join(refs(alive), " ")), err)
+		}
+	}
+}
+
+// alive is the workers of this Task that the list shows.
+func (f *Flow) alive(ctx context.Context) ([]executor.Worker, error) {
+	all, err := f.executor.List(ctx)
+	return slices.DeleteFunc(all, func(w executor.Worker) bool {
+		return w.ID.Key != f.lock.Spool().ID() || w.Phase.Terminal()
+	}), err
+}
+
+func ids(workers []executor.Worker) (ids []executor.WorkerID) {
+	for _, w := range workers {
+		ids = append(ids, w.ID)
+	}
+	return ids
+}
+
+// refs is what the backend calls the workers.
+func refs(workers []executor.Worker) (refs []string) {
+	for _, w := range workers {
+		refs = append(refs, cmp.Or(w.Ref, w.ID.String()))
+	}
+	return refs
 }
 
 // Recover waits until the dispatcher has recovered from the workers, which the caller has ended before. If ctx ends first

@@ -12,22 +12,29 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/dispatcher"
-	"tigerflow.dev/tigerflow/executor/process"
-	"tigerflow.dev/tigerflow/fleet"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/flow"
 	"tigerflow.dev/tigerflow/spool"
-	"tigerflow.dev/tigerflow/task/protocol"
 )
 
 // Options is how a Spec is run.
 type Options struct {
-	Worker         string    // path of the worker program
+	Worker string // path of the worker program, for processes
+	// Slurm makes the executor of Slurm tasks; nil where there is no Slurm.
+	Slurm          func() (Cluster, error)
 	Stdout, Stderr io.Writer // prints of user code, and log lines
 	// Signals brings what asks for the end: the first lets the files in hand finish, the second ends at once.
 	Signals     <-chan os.Signal
 	Ends        bool          // end when there was nothing to do for IdleTimeout
 	IdleTimeout time.Duration // 0 is as soon as all files are done
 	Log         *slog.Logger  // what is being done, for those who look into TigerFlow itself
+}
+
+// Cluster is an executor whose workers outlive it.
+type Cluster interface {
+	executor.Executor
+	executor.Notifier
+	Close() // lets go of the workers
 }
 
 // SignalError is the end that a signal asked for.
@@ -94,12 +101,14 @@ const (
 type runner struct {
 	options  Options
 	terminal *terminal
-	executor *process.Executor
+	crew     crew
+	status   *status // of a Slurm task; nil of another
 	flow     flow.Flow
 	want     flow.Want
 	changes  chan struct{}
 	told     time.Time // up to when failures were told
 	trouble  string
+	drained  bool           // no worker is left, after a signal
 	signal   syscall.Signal // that asked for the end; 0 before
 }
 
@@ -113,26 +122,21 @@ func Run(ctx context.Context, s Spec, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
-	}
 	r := &runner{
 		options: o, terminal: newTerminal(o.Stdout, o.Stderr, string(spec.InputDir)), changes: make(chan struct{}, 1), told: time.Now(),
-		want: flow.Want{
-			Need: fleet.Need{Min: 1, Max: 1, DrainTimeout: unlimited},
-			Ends: o.Ends, IdleLimit: o.IdleTimeout,
-		},
+		want: flow.Want{Need: s.need(), Ends: o.Ends, IdleLimit: o.IdleTimeout},
 	}
-	if r.executor, err = process.New(o.Worker, process.WithStdout(write, protocol.EnvNarrate+"=1")); err != nil {
-		return errors.Join(err, read.Close(), write.Close())
+	if s.Type == spool.TypeSlurm {
+		r.status = newStatus(r.terminal)
+		r.crew, err = newJobs(s.TaskName, o.Slurm, &r.flow)
+	} else {
+		r.crew, err = newProcesses(o.Worker, r.terminal)
 	}
-	followed := make(chan error, 1)
-	go func() { followed <- r.terminal.follow(read) }()
+	if err != nil {
+		return err
+	}
 	err = r.run(ctx, spec)
 	err = errors.Join(err, r.close(err))
-	// No worker has the other end any more.
-	err = errors.Join(err, write.Close(), <-followed, read.Close())
 	r.terminal.settle()
 	if r.flow.Snapshot() != nil && !isRefused(err) {
 		r.farewell(err)
@@ -148,12 +152,17 @@ func isRefused(err error) bool {
 // farewell tells the end in TigerFlow's words.
 func (r *runner) farewell(err error) {
 	if stop, ok := errors.AsType[*StopError](err); ok {
+		r.status.over(r.flow.Snapshot(), err)
 		if text := strings.TrimSpace(stop.Failure.Traceback); text != "" {
 			fmt.Fprintln(r.options.Stderr, text)
 		}
 		return
 	}
+	if r.status != nil {
+		r.status.count(r.flow.Snapshot())
+	}
 	r.terminal.shutDown()
+	r.status.over(r.flow.Snapshot(), err)
 	r.terminal.log(info, "Task shutdown complete")
 }
 
@@ -161,7 +170,7 @@ func (r *runner) farewell(err error) {
 func (r *runner) run(ctx context.Context, spec spool.Spec) error {
 	owner := spool.Owner{Plane: "the command line", Name: spec.Task}
 	err := r.flow.Open(spec, flow.Config{
-		Owner: owner, Executor: r.executor, Log: r.options.Log, Changed: func(*dispatcher.Snapshot) { r.wake() },
+		Owner: owner, Executor: r.crew, Log: r.options.Log, Changed: func(*dispatcher.Snapshot) { r.wake() },
 		Terms: flow.Terms{Input: "--input-dir", InputBase: "--input-dir", Output: "--output-dir"},
 	})
 	if err != nil {
@@ -172,7 +181,11 @@ func (r *runner) run(ctx context.Context, spec spool.Spec) error {
 		if err != nil {
 			return err
 		}
-		if over, err := r.judge(state); over || err != nil {
+		over, err := r.judge(state)
+		if r.status != nil {
+			r.showStatus(ctx, state)
+		}
+		if over || err != nil {
 			return err
 		}
 		pause := stepLast
@@ -187,7 +200,7 @@ func (r *runner) run(ctx context.Context, spec spool.Spec) error {
 				return &SignalError{r.signal}
 			}
 		case <-r.changes:
-		case <-r.executor.Changes():
+		case <-r.crew.Changes():
 		case <-time.After(pause):
 		}
 	}
@@ -210,12 +223,25 @@ func (r *runner) signaled(s os.Signal) bool {
 	r.signal = number
 	r.terminal.log(warning, "Received signal %d, initiating shutdown", int(number))
 	r.want.Need.Suspended = true
+	if r.status != nil { // no worker tells of it here
+		r.terminal.shutDown()
+	}
 	return false
+}
+
+// showStatus tells what has become of the jobs.
+func (r *runner) showStatus(ctx context.Context, s flow.State) {
+	if key := r.flow.Spool(); key != nil {
+		if all, err := r.crew.List(ctx); err == nil {
+			r.status.submitted(key.ID(), all)
+		}
+	}
+	r.status.tell(time.Now(), s)
 }
 
 // judge tells what is new and reports whether the run is over.
 func (r *runner) judge(s flow.State) (over bool, err error) {
-	r.tell(s.Snapshot)
+	r.tell(s)
 	if s.Snapshot.Ending != "" && r.signal == 0 {
 		r.signal = syscall.SIGTERM // tigerflow stop is the signal that reaches other hosts
 		r.terminal.log(warning, "Asked to stop, initiating shutdown")
@@ -224,11 +250,16 @@ func (r *runner) judge(s flow.State) (over bool, err error) {
 	case s.Finished:
 		return true, verdict(s.Snapshot)
 	case r.signal != 0 && s.Unavailable == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(s.Snapshot.Workers) == 0:
+		r.drained = true
 		return true, &SignalError{r.signal}
 	case s.Fleet.Stall != nil:
 		return true, &StopError{s.Fleet.Stall.Reason, s.Fleet.Stall.Failure}
 	}
-	if exit := s.Fleet.Crashing; exit != nil && exit.Failure != nil {
+	if refused, ok := executor.Stalled(s.Unavailable); ok {
+		return true, &StopError{spool.ExitInvalid, spool.Failure{Message: refused.Message}}
+	}
+	// One worker of several may have met with a bad node: the fleet sees whether they all do.
+	if exit := s.Fleet.Crashing; exit != nil && exit.Failure != nil && r.status == nil {
 		switch exit.Reason {
 		case spool.ExitSetupFailed, spool.ExitHandlerFailed:
 			return true, &StopError{exit.Reason, *exit.Failure}
@@ -246,8 +277,9 @@ func verdict(s *dispatcher.Snapshot) error {
 	return nil
 }
 
-// tell tells what the workers do not: failures that a crash has left, and a storage that makes everything wait.
-func (r *runner) tell(s *dispatcher.Snapshot) {
+// tell tells what the workers do not: failures that a crash has left, and what makes everything wait.
+func (r *runner) tell(st flow.State) {
+	s := st.Snapshot
 	until := time.Now().Add(-tellAfter)
 	for _, f := range s.Recent {
 		if f.Time.After(r.told) && !f.Time.After(until) {
@@ -257,27 +289,42 @@ func (r *runner) tell(s *dispatcher.Snapshot) {
 	if until.After(r.told) {
 		r.told = until
 	}
-	trouble := s.Input
-	if s.Storage != nil {
-		trouble = s.Storage.Message
-	}
+	trouble := troubleOf(st)
 	if trouble != "" && trouble != r.trouble {
-		r.terminal.log(warning, "Waiting for the storage: %s", strings.ReplaceAll(trouble, "\n", "; "))
+		r.terminal.log(warning, "%s", strings.ReplaceAll(trouble, "\n", "; "))
 	}
 	r.trouble = trouble
 }
 
+// troubleOf is what the user should know of; empty is nothing.
+func troubleOf(st flow.State) string {
+	s := st.Snapshot
+	switch {
+	case s.Storage != nil:
+		return "Waiting for the storage: " + s.Storage.Message
+	case s.Input != "":
+		return "Waiting for the storage: " + s.Input
+	case st.Waiting != nil:
+		return "Waiting for workers: " + st.Waiting.Message
+	case st.Unavailable != nil:
+		return "Waiting for workers: " + st.Unavailable.Error()
+	case st.Fleet.Held > 0:
+		return fmt.Sprintf("Workers are held (%s): ask who holds them, and if they may run: scontrol release %s", st.Fleet.HeldBy.Reason, st.Fleet.HeldBy.Ref)
+	case st.Fleet.Crashing != nil && st.Fleet.Crashing.Failure != nil:
+		return "Workers end by themselves: " + st.Fleet.Crashing.Failure.Message
+	}
+	return ""
+}
+
 // close ends the workers, records their ends and lets go of the spool.
 func (r *runner) close(reason error) error {
+	err := r.crew.end(r.drained)
 	ctx, cancel := context.WithTimeout(context.Background(), recoverPatience)
 	defer cancel()
-	now, hurry := context.WithCancel(ctx)
-	hurry() // those that were to finish have ended
-	err := r.executor.Close(now)
 	r.flow.Recover(ctx)
 	closing := r.flow.Close()
 	if isRefused(reason) && errors.Is(closing, spool.ErrSuperseded) { // it says the same
 		closing = nil
 	}
-	return errors.Join(err, closing)
+	return errors.Join(err, closing, r.crew.close())
 }

@@ -116,7 +116,7 @@ func (s *Spec) validateType() error {
 		}
 		return nil
 	case spool.TypeSlurm:
-		return usage("%s is a Slurm task, and this tigerflow cannot submit jobs: run it as a LocalTask, or where Slurm is", s.TaskName)
+		return s.Slurm.validate()
 	}
 	return usage("task type %q: it must be Local, LocalAsync or Slurm", s.Type)
 }
@@ -168,8 +168,14 @@ func (s *Spec) spoolSpec() (spool.Spec, error) {
 		Durability: spool.Fsync,
 		Retry:      spool.Retry{Attempts: 1, Backoff: spool.Duration(30 * time.Second), CrashLimit: 3},
 	}
-	if s.Type == spool.TypeLocal {
+	switch s.Type {
+	case spool.TypeLocal:
 		spec.Concurrency = 1
+	case spool.TypeSlurm:
+		spec.SetupCommands = s.Slurm.SetupCommands
+		if p := spec.Handler.Python; p != nil && len(spec.SetupCommands) > 0 {
+			p.Interpreter = "python3" // of the environment that they make
+		}
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {

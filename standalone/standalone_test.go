@@ -224,13 +224,19 @@ func TestAskedToStop(t *testing.T) {
 // wait waits for a text on the screen.
 func (l *lone) wait(text string) {
 	l.Helper()
+	l.until(text, func() bool { return strings.Contains(l.screen.shown(), text) })
+}
+
+// until waits until ok holds.
+func (l *lone) until(what string, ok func() bool) {
+	l.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !strings.Contains(l.screen.shown(), text) {
+	for !ok() {
 		select {
 		case <-deadline:
-			l.Fatalf("%q is not shown; so far:\n%s", text, l.screen.shown())
+			l.Fatalf("waited in vain for %q; shown:\n%s", what, l.screen.shown())
 		case <-tick.C:
 		}
 	}
@@ -268,7 +274,11 @@ func TestRefused(t *testing.T) {
 		{"nothing", "--output-dir: give a value", func(l *lone) { l.spec.OutputDir = "" }},
 		{"name", `--task-name "a/b": give a name without slashes and without a dot at its beginning, of at most 253 bytes`, func(l *lone) { l.spec.TaskName = "a/b" }},
 		{"concurrency", "--concurrency-limit 0: give a number from 1 to 100000", func(l *lone) { l.spec.Type = spool.TypeLocalAsync }},
-		{"Slurm", "T is a Slurm task, and this tigerflow cannot submit jobs: run it as a LocalTask, or where Slurm is", func(l *lone) { l.spec.Type = spool.TypeSlurm }},
+		{"no Slurm", "T is a Slurm task, and there is no Slurm here (no sbatch on the PATH): run it where Slurm is, or make it a LocalTask", func(l *lone) { l.slurm() }},
+		{"Slurm without its options", "a Slurm task needs --max-workers, --cpus, --memory and --time", func(l *lone) { l.spec.Type = spool.TypeSlurm }},
+		{"workers", "--max-workers 1001: give a number from 1 to 1000", func(l *lone) { l.slurm(); l.spec.Slurm.MaxWorkers = 1001 }},
+		{"memory", `--memory "12": give a number and a unit, such as 8G or 500M`, func(l *lone) { l.slurm(); l.spec.Slurm.Memory = "12" }},
+		{"time", `--time "2h": it is no time: give HOURS:MINUTES:SECONDS, such as 02:00:00, or DAYS-HOURS`, func(l *lone) { l.slurm(); l.spec.Slurm.Time = "2h" }},
 		{"two handlers", "a task is one of a Python module, a library task, a command and a program: 2 are given", func(l *lone) { l.spec.Handler.Command = []string{"x"} }},
 		{"unknown param", `unknown param "x": known are prefix, suffix, uppercase`, func(l *lone) { l.spec.Params = map[string]json.RawMessage{"x": json.RawMessage("1")} }},
 	} {

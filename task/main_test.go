@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"tigerflow.dev/tigerflow/standalone"
 	"tigerflow.dev/tigerflow/task"
 	"tigerflow.dev/tigerflow/task/protocol"
 )
@@ -109,13 +110,34 @@ func TestProgramUsage(t *testing.T) {
 		{"local", []string{"--uper"}, "Error: No such option: --uper. Try 'greet --help' for help.\n"},
 		{"async", base, "Error: Missing option '--concurrency-limit'. Try 'greet --help' for help.\n"},
 		{"local", base, "Error: the input directory $DIR/none does not exist: create it, or correct --input-dir\n"},
-		{"slurm", append(slurm, base...), "Error: Greet is a Slurm task, and this tigerflow cannot submit jobs: run it as a LocalTask, or where Slurm is\n"},
+		{"slurm", append(slurm, base...), "Error: Greet is a Slurm task, whose jobs the program tigerflow submits: add the folder that holds it to the PATH, or name it in TIGERFLOW_BIN\n"},
 	} {
+		t.Setenv("TIGERFLOW_BIN", "/nowhere/tigerflow")
 		dir := t.TempDir()
 		stdout, stderr, code := greet(t, dir, tt.kind, tt.args...)
 		if want := strings.ReplaceAll(tt.want, "$DIR", dir); code != 2 || stdout != "" || stderr != want {
 			t.Errorf("%s %q: exit %d, stdout %q, stderr %q, want %q", tt.kind, tt.args, code, stdout, stderr, want)
 		}
+	}
+}
+
+// A Slurm task by hand hands itself over to tigerflow.
+func TestProgramSubmits(t *testing.T) {
+	dir := t.TempDir()
+	engine := filepath.Join(dir, "engine")
+	if err := os.WriteFile(engine, []byte("#!/bin/sh\necho $1 $2 $3\neval \"cat <&$4\"\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TIGERFLOW_BIN", engine)
+	stdout, stderr, code := greet(t, dir, "slurm", "--max-workers", "1", "--cpus", "1", "--memory", "1G", "--time", "1:00:00",
+		"--input-dir", "in", "--input-ext", ".txt", "--output-dir", "out", "--output-ext", ".out", "--uppercase")
+	head, text, _ := strings.Cut(stdout, "\n")
+	s, err := standalone.ReadSpec(strings.NewReader(text))
+	if code != 0 || stderr != "" || head != "task exec --spec-fd" || err != nil {
+		t.Fatalf("exit %d, stderr %q, stdout %q, %v", code, stderr, stdout, err)
+	}
+	if s.Type != "Slurm" || s.Slurm.MaxWorkers != 1 || s.Slurm.Time != "1:00:00" || s.Handler.Program == nil || string(s.Params["uppercase"]) != `"true"` {
+		t.Errorf("it hands over %+v", s)
 	}
 }
 

@@ -147,6 +147,9 @@ func specification[T Runner](kind Kind, program string, args []string) (s standa
 
 // run works the files off, with this very program as the worker.
 func run(s standalone.Spec, stdout, stderr io.Writer) error {
+	if s.Type == spool.TypeSlurm {
+		return submit(s)
+	}
 	idle, ends, err := standalone.IdleFromEnvironment()
 	if err != nil {
 		return err

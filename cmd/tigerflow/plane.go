@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -35,7 +37,7 @@ const counterPeriod = 2 * time.Second
 // planeEmbedded is what spools are told of it.
 const planeEmbedded = "embedded"
 
-// plane is all of TigerFlow in this process: the API server, the controller, and local workers.
+// plane is all of TigerFlow in this process: the API server, the controller, local workers, and those on the cluster.
 type plane struct {
 	control  *embedded.ControlPlane
 	executor *process.Executor
@@ -67,18 +69,15 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 		return nil, err
 	}
 	if slurmbridge.Available() {
-		p.slurm, err = slurmbridge.New(slurmbridge.Config{
-			Install: workerbin.Install, Env: slurmbridge.Environment(os.Environ()), Log: cli.Slog(log),
-		})
-		if err != nil {
-			return nil, errors.Join(err, p.executor.Close(ctx))
+		if p.slurm, err = newSlurm(log); err != nil {
+			return nil, errors.Join(err, p.closeExecutors(ctx))
 		}
 	}
 	if p.control, err = embedded.Start(ctx, embedded.Options{CRDs: crds}); err != nil {
-		return nil, errors.Join(err, p.executor.Close(ctx))
+		return nil, errors.Join(err, p.closeExecutors(ctx))
 	}
 	if p.client, err = client.New(p.control.RESTConfig(), client.Options{Scheme: newScheme()}); err != nil {
-		return nil, errors.Join(err, p.executor.Close(ctx), p.control.Stop())
+		return nil, errors.Join(err, p.closeExecutors(ctx), p.control.Stop())
 	}
 	return p, nil
 }
@@ -146,16 +145,39 @@ func (p *plane) done() <-chan struct{} {
 // stop ends everything. Workers have grace to finish what is in hand.
 func (p *plane) stop(grace time.Duration) error {
 	if p.cancel == nil {
-		return errors.Join(p.executor.Close(context.Background()), p.control.Stop())
+		return errors.Join(p.closeExecutors(context.Background()), p.control.Stop())
 	}
 	p.cancel()
 	<-p.ended
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	err := p.executor.Close(ctx)
+	err := p.endWorkers(ctx)
 	last, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	return errors.Join(p.err, err, p.tasks.Close(last), p.control.Stop())
+}
+
+// endWorkers leaves no worker behind. Until ctx ends they may finish what is in hand.
+func (p *plane) endWorkers(ctx context.Context) error {
+	if p.slurm == nil {
+		return p.closeExecutors(ctx)
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM) // who is in a hurry is not to leave jobs behind
+	defer stop()
+	jobs := make(chan error, 1)
+	go func() { jobs <- p.tasks.End(ctx) }()
+	err := p.executor.Close(ctx)
+	err = errors.Join(err, <-jobs)
+	p.slurm.Close()
+	return err
+}
+
+// closeExecutors ends the workers of this host, and lets go of the cluster.
+func (p *plane) closeExecutors(ctx context.Context) error {
+	if p.slurm != nil {
+		p.slurm.Close()
+	}
+	return p.executor.Close(ctx)
 }
 
 // snapshot is what the dispatcher of a Task knows; nil before it runs.

@@ -15,7 +15,6 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline/config"
-	"tigerflow.dev/tigerflow/slurmbridge"
 )
 
 const (
@@ -125,6 +124,9 @@ func readRun(stderr io.Writer, o runOptions) ([]*unstructured.Unstructured, erro
 		return nil, err
 	}
 	for _, u := range objects {
+		if err := checkSlurm(stderr, u, file); err != nil {
+			return nil, err
+		}
 		if err := forRun(u, o.idle); err != nil {
 			return nil, cli.UsageError{Err: fmt.Errorf("%s: %w", file, err)}
 		}
@@ -200,11 +202,6 @@ func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstru
 
 // forRun makes the object one that ends.
 func forRun(u *unstructured.Unstructured, idle idleTime) error {
-	for path, spec := range taskSpecs(u) {
-		if kind, _, _ := unstructured.NestedString(spec, "type"); kind == string(v1alpha1.TaskSlurm) && !slurmbridge.Available() { // the server says what else is wrong
-			return fmt.Errorf("%s.type Slurm: there is no Slurm here (no sbatch on the PATH): run it where jobs can be submitted", path)
-		}
-	}
 	_, given, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "completeAfterIdle")
 	if given && !idle.set {
 		return nil

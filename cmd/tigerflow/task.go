@@ -71,13 +71,17 @@ func idleTimeout(cmd *cobra.Command, flag time.Duration) (idle time.Duration, en
 
 // runLone runs a lone task. Signals are the task's to deal with, not the context's.
 func runLone(ctx context.Context, stdout, stderr io.Writer, s standalone.Spec, idle time.Duration, ends bool) error {
+	log := logr.FromContextOrDiscard(ctx)
 	worker, err := workerbin.Install("")
 	if err != nil {
 		return err
 	}
+	slurm, err := clusterOf(&s, stderr, log)
+	if err != nil {
+		return err
+	}
 	err = standalone.RunWithSignals(s, standalone.Options{
-		Worker: worker, Stdout: stdout, Stderr: stderr, Ends: ends, IdleTimeout: idle,
-		Log: cli.Slog(logr.FromContextOrDiscard(ctx)),
+		Worker: worker, Slurm: slurm, Stdout: stdout, Stderr: stderr, Ends: ends, IdleTimeout: idle, Log: cli.Slog(log),
 	})
 	return loneError(err)
 }

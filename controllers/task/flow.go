@@ -12,6 +12,7 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/flow"
+	"tigerflow.dev/tigerflow/spool"
 )
 
 // taskFlow is a Task that this process dispatches, and what was written of it.
@@ -45,6 +46,29 @@ func asStall(err error) (*stall, bool) {
 		return &stall{reason: v1alpha1.Reason(r.Reason), message: r.Message}, true
 	}
 	return errors.AsType[*stall](err)
+}
+
+// End has the jobs of Slurm Tasks end, which would outlive this process: until ctx ends they may finish what is in hand. It
+// comes after the manager's end and before Close.
+func (r *Reconciler) End(ctx context.Context) error {
+	r.mu.Lock()
+	flows := maps.Clone(r.flows)
+	r.mu.Unlock()
+	ends := make(chan error, len(flows))
+	for _, f := range flows {
+		go func() {
+			if s := f.Spool(); s != nil && s.Spec().Type == spool.TypeSlurm {
+				ends <- f.End(ctx)
+			} else {
+				ends <- nil
+			}
+		}()
+	}
+	var errs []error
+	for range flows {
+		errs = append(errs, <-ends)
+	}
+	return errors.Join(errs...)
 }
 
 // Close records the ends of the workers, which the caller has ended before, and lets go of all spools. It comes after

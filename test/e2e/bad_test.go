@@ -87,7 +87,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "Slurm", spec: `{type: Slurm, slurm: {time: 1h}, handler: {builtin: echo}}`,
-			stderr: "t.yaml: spec.type Slurm: this tigerflow runs Tasks of type Local and LocalAsync",
+			stderr: "t.yaml: spec.type Slurm: there is no Slurm here (no sbatch on the PATH): run it where Slurm is, or use type Local or LocalAsync",
 		},
 		{
 			name: "image", spec: `{handler: {builtin: echo}, container: {image: x.sif}}`,
