@@ -152,7 +152,8 @@ func (w *Worker) Exit(reason ExitReason, failure *Failure) error {
 	if err == nil {
 		err = writeJSON(w.spool.exitPath(w.id), Exit{Reason: reason, Failure: failure, Time: time.Now().UTC()})
 	}
-	return errors.Join(err, w.Journal.f.Close(), w.Current.Close())
+	_ = w.Current.Close() // storage may refuse its slots late, which tell nothing behind an exit record
+	return errors.Join(err, w.Journal.f.Close())
 }
 
 // Blamed reads the slots of the blame file: the marks of the files that user code had in hand.

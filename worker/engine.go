@@ -157,12 +157,7 @@ func (e *engine) loop(asked, working, taking context.Context) {
 		timer.Reset(time.Until(next))
 		select {
 		case r := <-results:
-			if working.Err() != nil { // a handler that is ended with all else has not crashed
-				e.end = causeOf(working)
-				e.onLastResult(r)
-			} else {
-				e.onResults(r)
-			}
+			e.onResults(working, r)
 		case s := <-e.started:
 			e.onStarted(s)
 		case err := <-e.rec.failed:

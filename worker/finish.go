@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -14,8 +15,13 @@ import (
 )
 
 // onResults takes what handlers say, all that there is by now.
-func (e *engine) onResults(r handler.Result) {
+func (e *engine) onResults(working context.Context, r handler.Result) {
 	for {
+		if working.Err() != nil { // a handler that is ended with all else has not crashed
+			e.end = causeOf(working)
+			e.onLastResult(r)
+			return
+		}
 		e.onResult(r)
 		if e.end != nil {
 			return
