@@ -59,8 +59,9 @@ type Sweeper interface {
 // Adopter is an executor whose backend may forget workers that live on.
 type Adopter interface {
 	// Adopt follows a worker that lives by its folder in the spool, but that no list shows. The list has it as Unknown
-	// from then on, until its end is known. One that the executor knows is left as it is.
-	Adopt(id WorkerID, spool string)
+	// from then on, until its end is known. One that the executor knows is left as it is. ref is what the backend calls
+	// the worker, Worker.Ref, as it said itself when it was born; empty if it did not.
+	Adopt(id WorkerID, ref string)
 }
 
 // StopMode says how a worker is to end.

@@ -70,7 +70,11 @@ func (f *Fleet) adopt(id string) (executor.Worker, bool) {
 	if !can || err != nil {
 		return executor.Worker{}, false
 	}
-	a.Adopt(parsed, f.spool.Path())
+	born, err := f.spool.ReadBorn(id)
+	if err != nil { // its name is a help, no more
+		born.Job = ""
+	}
+	a.Adopt(parsed, born.Job)
 	return executor.Worker{ID: parsed, Phase: executor.Unknown}, true
 }
 

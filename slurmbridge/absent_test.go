@@ -2,6 +2,7 @@ package slurmbridge
 
 import (
 	"testing"
+	"time"
 
 	"tigerflow.dev/tigerflow/executor"
 )
@@ -102,7 +103,7 @@ func TestQuiet(t *testing.T) {
 	if !due.IsZero() {
 		t.Errorf("the next listing is due at %s", due)
 	}
-	c.e.Adopt(c.spec(3, 1).ID, c.spool)
+	c.e.Adopt(c.spec(3, 1).ID, "7_3")
 	c.awaitPhase(c.spec(3, 1).ID, executor.Lost)
 	if list, err := c.e.List(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("a worker that was forgotten is listed again: %+v, %v", list, err)
@@ -125,5 +126,19 @@ func TestUnheardDrain(t *testing.T) {
 	c.awaitPhase(s.ID, executor.Succeeded)
 	if n := len(c.calls("scancel")); n != 2 {
 		t.Errorf("%d calls of scancel", n)
+	}
+}
+
+// TestAdoptedIsStopped: by its own word of what its job is.
+func TestAdoptedIsStopped(t *testing.T) {
+	patient := brisk
+	patient.soon, patient.stopped = time.Hour, time.Hour
+	c := newCluster(t, patient)
+	named, nameless := c.spec(3, 1).ID, c.spec(4, 1).ID
+	c.e.Adopt(named, "7_3")
+	c.e.Adopt(nameless, "")
+	must(t, c.e.Stop(t.Context(), []executor.WorkerID{named, nameless}, executor.Drain))
+	if calls := c.calls("scancel"); len(calls) != 1 || calls[0] != "--batch --signal=TERM 7_3" {
+		t.Errorf("scancel was called with %q", calls)
 	}
 }

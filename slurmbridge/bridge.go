@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -164,14 +166,19 @@ func (e *Executor) Forget(ctx context.Context, ids []executor.WorkerID) error {
 
 // Adopt follows a worker that lives by its folder, as those do that the cluster has dropped from its list while no bridge
 // was there: it is Unknown until its end is found.
-func (e *Executor) Adopt(id executor.WorkerID, _ string) {
+func (e *Executor) Adopt(id executor.WorkerID, ref string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.workers[id] != nil {
 		return
 	}
 	delete(e.forgotten, id)
-	e.workers[id] = &worker{Worker: executor.Worker{ID: id, Phase: executor.Unknown}, from: time.Now()}
+	w := &worker{Worker: executor.Worker{ID: id, Phase: executor.Unknown}, from: time.Now()}
+	array, element, _ := strings.Cut(ref, "_")
+	if n, err := strconv.Atoi(element); err == nil {
+		w.array, w.element, w.Ref = array, n, ref
+	}
+	e.workers[id] = w
 	e.lookIn(e.cfg.timing.soon)
 }
 
