@@ -83,6 +83,10 @@ demo: build ## Run a Go task and a Python task over the Go standard library.
 bench: build ## Print speed, memory and idle cost next to their goals; ROW="Python echo" measures that row only.
 	hack/bench.sh $(if $(ROW),-only '$(ROW)')
 
+.PHONY: bench-slurm
+bench-slurm: build ## Print the figures of Slurm Tasks, measured in a cluster in namespaces; ROW=tiny measures that row only. Needs root.
+	hack/slurm/bench.sh $(if $(ROW),-only '$(ROW)')
+
 .PHONY: clean
 clean: ## Remove what was built.
 	rm -rf bin _demo $(WORKER)

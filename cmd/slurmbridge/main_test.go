@@ -9,12 +9,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"tigerflow.dev/tigerflow/config/crd"
 	"tigerflow.dev/tigerflow/embedded"
+	"tigerflow.dev/tigerflow/embedded/embeddedtest"
 	"tigerflow.dev/tigerflow/executor/workerbin"
 )
 
@@ -49,7 +48,7 @@ func withServer(run func() int) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	control, err := embedded.Start(context.Background(), embedded.Options{Dir: dir, CRDs: append(crds, leases())})
+	control, err := embedded.Start(context.Background(), embedded.Options{Dir: dir, CRDs: append(crds, embeddedtest.Leases())})
 	if err != nil {
 		return 0, err
 	}
@@ -57,29 +56,6 @@ func withServer(run func() int) (code int, err error) {
 	apiServer.ContentType = "application/json" // custom resources, as Leases are here, have no protobuf
 	code = run()
 	return code, control.Stop()
-}
-
-// leases has the embedded server, which has CRDs only, serve Leases as every other does.
-func leases() *apiextensionsv1.CustomResourceDefinition {
-	open := apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: new(true)}
-	return &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "leases.coordination.k8s.io",
-			Annotations: map[string]string{ // without it no CRD of a group of Kubernetes is served
-				apiextensionsv1.KubeAPIApprovedAnnotation: "https://github.com/kubernetes/kubernetes/pull/56264",
-			},
-		},
-		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "coordination.k8s.io", Scope: apiextensionsv1.NamespaceScoped,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "leases", Singular: "lease", Kind: "Lease", ListKind: "LeaseList"},
-			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
-				Name: "v1", Served: true, Storage: true,
-				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
-					Type: "object", Properties: map[string]apiextensionsv1.JSONSchemaProps{"spec": open},
-				}},
-			}},
-		},
-	}
 }
 
 func needWorker(t *testing.T) {

@@ -3,6 +3,8 @@
 // the median of three rounds, and most are ratios.
 //
 //	go run ./test/bench -only 'Python echo' -files 40000
+//
+// With -slurm it measures Slurm Tasks instead, where there is a Slurm: hack/slurm/bench.sh brings one up for it.
 package main
 
 import (
@@ -17,6 +19,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"tigerflow.dev/tigerflow/task"
 	"tigerflow.dev/tigerflow/task/protocol"
@@ -36,7 +39,13 @@ func main() {
 	flag.StringVar(&b.dir, "dir", "", "measure on the file system of this `FOLDER` (default: a fresh ext4 image in memory)")
 	flag.BoolVar(&b.million, "million", false, "rows that grow go on to 1,000,000 files: takes some 10 minutes more")
 	flag.IntVar(&b.late, "latency", 20, "files moved into the quiet pipeline, one a second")
+	flag.DurationVar(&b.watch, "watch", 5*time.Minute, "how long a bridge is watched")
+	slurm := flag.Bool("slurm", false, "measure Slurm Tasks")
 	flag.Parse()
+	rows := rows
+	if *slurm {
+		rows = slurmRows
+	}
 	match, err := regexp.Compile("(?i)" + *only)
 	if err == nil && (flag.NArg() > 0 || b.files < 100 || b.late < 1) {
 		err = errors.New("-files is at least 100, -latency at least 1, and there are no arguments")
@@ -54,7 +63,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b.ctx = ctx
-	exit(b.run(match))
+	exit(b.run(rows, match))
 }
 
 func exit(err error) {
@@ -72,6 +81,7 @@ type bench struct {
 	dir     string
 	million bool
 	late    int
+	watch   time.Duration
 	log     io.Writer
 
 	tigerflow string // the binaries, absolute
@@ -79,7 +89,7 @@ type bench struct {
 }
 
 // run measures the rows and prints the table.
-func (b *bench) run(match *regexp.Regexp) (err error) {
+func (b *bench) run(rows []row, match *regexp.Regexp) (err error) {
 	if b.tigerflow, err = filepath.Abs("bin/tigerflow"); err != nil {
 		return err
 	}
@@ -102,7 +112,7 @@ func (b *bench) run(match *regexp.Regexp) (err error) {
 		t = append(t, figures...)
 	}
 	if len(t) == 0 {
-		return fmt.Errorf("-only %s finds none of the rows: %s", strings.TrimPrefix(match.String(), "(?i)"), names())
+		return fmt.Errorf("-only %s finds none of the rows: %s", strings.TrimPrefix(match.String(), "(?i)"), names(rows))
 	}
 	return t.print(os.Stdout)
 }

@@ -15,7 +15,8 @@ import (
 type ours struct {
 	handler    string // YAML in the braces of spec.handler
 	durability string
-	workers    int // 0 is a Task of type Local, which has one
+	workers    int    // 0 is a Task of type Local, which has one
+	slurm      string // YAML in the braces of spec.slurm; empty is no Slurm Task
 }
 
 const pythonEcho = "python: {module: echo.py}"
@@ -59,6 +60,10 @@ func (o ours) write(g *ground, name, in, out string) (string, error) {
 	if o.workers > 0 {
 		kind = "LocalAsync"
 		more = fmt.Sprintf("  localAsync: {concurrency: 1}\n  scaling: {minWorkers: %[1]d, maxWorkers: %[1]d}\n", o.workers)
+	}
+	if o.slurm != "" {
+		kind = "Slurm"
+		more = fmt.Sprintf("  slurm: {%s}\n  resources: {cpus: 1, memory: 100Mi}\n  scaling: {minWorkers: %[2]d, maxWorkers: %[2]d}\n", o.slurm, o.workers)
 	}
 	path := g.path(name + ".yaml")
 	content := fmt.Appendf(nil, manifest+more, name, kind, g.dir, in, out, o.handler, cmp.Or(o.durability, "Fsync"))

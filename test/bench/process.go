@@ -39,8 +39,8 @@ func (b *bench) idle(pid int, watch time.Duration) (idleness, error) {
 	used := after - before
 	i := idleness{percent: 100 * used.Seconds() / watch.Seconds()}
 	i.note = fmt.Sprintf("%s in %s", used.Round(100*time.Microsecond), watch)
-	if n, err := systemCalls(b.ctx, pid, watch/3); err == nil {
-		i.note += fmt.Sprintf(", %.1f system calls a second", float64(n)/(watch/3).Seconds())
+	if calls, err := systemCalls(b.ctx, []int{pid}, "all", watch/3); err == nil {
+		i.note += fmt.Sprintf(", %.1f system calls a second", float64(calls.sum())/(watch/3).Seconds())
 	}
 	return i, nil
 }
@@ -66,13 +66,17 @@ func onCPU(pid int) (time.Duration, error) {
 	return total, err
 }
 
-// systemCalls counts those of a process and what it starts. The figure is the last line of strace's table.
-func systemCalls(ctx context.Context, pid int, watch time.Duration) (int, error) {
+// systemCalls counts those of processes and what they start, by name. Which is what strace -e trace= takes.
+func systemCalls(ctx context.Context, pids []int, which string, watch time.Duration) (tally, error) {
 	var table bytes.Buffer
-	cmd := exec.CommandContext(ctx, "strace", "-f", "-c", "-U", "calls", "-p", strconv.Itoa(pid))
+	args := []string{"-f", "-c", "-U", "calls,name", "-e", "trace=" + which}
+	for _, pid := range pids {
+		args = append(args, "-p", strconv.Itoa(pid))
+	}
+	cmd := exec.CommandContext(ctx, "strace", args...)
 	cmd.Stderr = &table
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	select {
 	case <-ctx.Done():
@@ -80,8 +84,20 @@ func systemCalls(ctx context.Context, pid int, watch time.Duration) (int, error)
 	}
 	_ = cmd.Process.Signal(syscall.SIGINT) // it may have failed already: the table tells
 	_ = cmd.Wait()
-	lines := strings.Split(strings.TrimSpace(table.String()), "\n")
-	return strconv.Atoi(strings.Fields(lines[len(lines)-1])[0])
+	t := tally{}
+	for line := range strings.Lines(table.String()) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || fields[1] == "total" {
+			continue
+		}
+		if n, err := strconv.Atoi(fields[0]); err == nil { // else it is the head
+			t[fields[1]] = n
+		}
+	}
+	if !strings.Contains(table.String(), "attached") {
+		return nil, fmt.Errorf("strace: %s", table.String())
+	}
+	return t, nil
 }
 
 // statusKiB is a size from /proc/PID/status.

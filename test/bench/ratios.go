@@ -86,7 +86,7 @@ func fourWorkers(handler string) func(*bench) ([]figure, error) {
 	return func(b *bench) (list []figure, err error) {
 		g, err := b.newGround(b.files * (2*rounds + 1))
 		err = b.on(g, err, b.files, func(g *ground) error {
-			one, four := ours{handler, "None", 1}, ours{handler, "None", 4}
+			one, four := ours{handler, "None", 1, ""}, ours{handler, "None", 4, ""}
 			var c contest
 			for round := range rounds {
 				base, err := b.runOurs(g, one, "in", fmt.Sprint("one-", round), b.files)

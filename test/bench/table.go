@@ -44,9 +44,10 @@ var rows = []row{
 	{"file into a quiet pipeline, Fsync", latency("Fsync")},
 	{"tigerflow run, start and end", startAndEnd},
 	{"tigerflow up, idle", idlePlane},
+	{"idle fleet", idleFleet},
 }
 
-func names() string {
+func names(rows []row) string {
 	var list []string
 	for _, r := range rows {
 		list = append(list, r.name)
