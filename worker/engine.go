@@ -76,10 +76,12 @@ type engine struct {
 	lastOf   time.Time // when there was last something to do
 	nextBeat time.Time
 	nextPoll time.Time
-	nextLook time.Time // into its own claims
-	caughtUp bool      // all results were taken
-	restTill time.Time // results are left to gather until then
-	polls    int       // in vain, in a row
+	nextLook time.Time     // into its own claims
+	caughtUp bool          // all results were taken
+	restTill time.Time     // results are left to gather until then
+	polls    int           // in vain, in a row
+	pollGap  time.Duration // the longest wait between two
+	lastTry  time.Time     // to claim a batch
 
 	trouble  error // why nothing is taken: the storage
 	probeAt  time.Time
@@ -104,7 +106,8 @@ func newEngine(c Config, s *spool.Spool, w *spool.Worker, out io.Writer) *engine
 		inDir:  filepath.Clean(string(spec.InputDir)) + string(filepath.Separator),
 		outDir: filepath.Clean(string(spec.OutputDir)) + string(filepath.Separator),
 		width:  width, flying: map[uint64]*file{}, pace: math.Inf(1), lastOf: time.Now(),
-		mine: map[spool.BatchID]*batch{}, nextLook: time.Now().Add(lookEvery),
+		mine: map[spool.BatchID]*batch{}, nextLook: time.Now().Add(lookEvery), lastTry: time.Now(),
+		pollGap: pollGap(c.ID),
 		results: make(chan handler.Result, lanes*(width+aheadMost)+1),
 		started: make(chan started, lanes),
 		limit:   newPacer(spec.RateLimit, c.ID, time.Now()),
@@ -311,7 +314,11 @@ func (e *engine) tell() {
 // beat shows that the worker lives and what it has in hand, and looks whether it was declared dead.
 func (e *engine) beat(now time.Time) {
 	e.nextBeat = now.Add(e.cfg.timing.beat)
-	if e.w.Fenced() {
+	if e.idles() {
+		e.nextBeat = now.Add(max(e.cfg.timing.beat, min(e.pollGap, idleBeat)))
+	}
+	// From one that idles nothing is taken, however late it sees that it was declared dead.
+	if (!e.idles() || e.count%idleFence == 0) && e.w.Fenced() {
 		e.stop(&ending{reason: spool.ExitFenced})
 		return
 	}
@@ -334,6 +341,12 @@ func (e *engine) beat(now time.Time) {
 	if held && e.freeLane() == nil {
 		e.giveBack()
 	}
+}
+
+// idles reports whether the worker has long had nothing to do, and is one of those that then show more rarely that they live, as
+// they look more rarely for work.
+func (e *engine) idles() bool {
+	return len(e.flying) == 0 && e.polling() && e.pollGap > pollLast && e.pollWait() >= e.pollGap
 }
 
 // watchParent stops everything when the process that started this one has ended.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"tigerflow.dev/tigerflow/internal/failpoint"
@@ -16,8 +18,19 @@ const (
 	claimAmong = 16 // batches at the head of the queue among which a worker picks, so that many do not want the same
 	pollFirst  = 5 * time.Millisecond
 	pollLast   = 5 * time.Second
+	// The first workers of a Task that find nothing look again every pollLast, each pollAlike later ones more rarely, and all
+	// at least every pollMost. Slots are used from the first, so that a late one tells of a large fleet, whose idling
+	// is not to be a burden to the file system.
+	pollAlike = 8
+	pollMost  = time.Minute
+	// idleBeat is the longest wait between two beats of late ones: whoever shows nothing for 30 s may be taken for not
+	// yet started. At every idleFence of these they look whether they were declared dead.
+	idleBeat  = 20 * time.Second
+	idleFence = 3
+
 	forgetEach = 1000            // claims from one clearing of what is known of them to the next
 	lookEvery  = 5 * time.Second // least time from one look at the own claims to the next
+	lookFor    = time.Minute     // how long after the last try to claim: network file systems' clients believe a denial no longer
 	// aheadBelow is the pace in seconds per file up to which the handler has its next file before it is through with
 	// one. For slower files it would gain nothing, and the file would wait behind a long one.
 	aheadBelow = 0.1
@@ -162,15 +175,28 @@ func (e *engine) claim(now time.Time) {
 		e.polls = 0
 		return
 	}
-	wait := min(pollFirst<<min(e.polls, 20), pollLast)
+	wait := e.pollWait()
 	e.polls++
 	e.nextPoll = now.Add(wait/2 + rand.N(wait/2+1)) // jitter: a fleet must not poll in step
 }
 
+// pollGap is the longest that a worker waits from one look into the queue to the next.
+func pollGap(id string) time.Duration {
+	slot, _ := spool.Slot(id)
+	index, err := strconv.Atoi(slot[strings.LastIndexByte(slot, '.')+1:])
+	if err != nil { // not the id of a worker
+		return pollLast
+	}
+	return min(time.Duration(max(1, index/pollAlike))*pollLast, pollMost)
+}
+
+// pollWait is the wait after as many looks in vain as there were.
+func (e *engine) pollWait() time.Duration { return min(pollFirst<<min(e.polls, 20), e.pollGap) }
+
 // lookAtClaims takes up a batch that became this worker's own when nobody could tell: the answer was lost, and the client of
 // a network file system denied the name for a while. Else it would lie here until the worker ends.
 func (e *engine) lookAtClaims(now time.Time) bool {
-	if now.Before(e.nextLook) {
+	if now.Before(e.nextLook) || now.Sub(e.lastTry) > lookFor {
 		return false
 	}
 	e.nextLook = now.Add(lookEvery)
@@ -189,6 +215,7 @@ func (e *engine) forgetGone() {
 }
 
 func (e *engine) claimOne(id spool.BatchID) bool {
+	e.lastTry = time.Now()
 	content, ok, err := e.w.Claim(id)
 	if !ok {
 		if err != nil {
@@ -220,6 +247,7 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 		return false
 	}
 	e.batches = append(e.batches, b)
+	e.nextBeat = earlier(e.nextBeat, e.lastTry.Add(e.cfg.timing.beat)) // it idles no more
 	return true
 }
 
