@@ -212,18 +212,22 @@ func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]exec
 	specs := make([]executor.Spec, 0, n)
 	for _, index := range slots {
 		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: restart}
-		var args []string
-		if index >= need.Min && need.IdleTimeout > 0 {
-			args = append(args, "--idle-timeout", need.IdleTimeout.String())
-		}
-		if need.WallTime > 0 {
-			args = append(args, "--wall-time", need.WallTime.String())
-		}
-		specs = append(specs, executor.Spec{
-			ID: id, Task: need.Task, Spool: f.spool.Path(), Args: args, Log: f.spool.LogPath(id.String()),
-			Resources: need.Resources, DrainTimeout: need.DrainTimeout, WallTime: need.WallTime,
-			Container: need.Container, Slurm: need.Slurm,
-		})
+		specs = append(specs, need.Worker(id, f.spool.Path(), f.spool.LogPath(id.String())))
 	}
 	return specs, nil
+}
+
+// Worker describes one worker to an executor.
+func (n *Need) Worker(id executor.WorkerID, spool, log string) executor.Spec {
+	var args []string
+	if id.Index >= n.Min && n.IdleTimeout > 0 {
+		args = append(args, "--idle-timeout", n.IdleTimeout.String())
+	}
+	if n.WallTime > 0 {
+		args = append(args, "--wall-time", n.WallTime.String())
+	}
+	return executor.Spec{
+		ID: id, Task: n.Task, Spool: spool, Args: args, Log: log, Resources: n.Resources,
+		DrainTimeout: n.DrainTimeout, WallTime: n.WallTime, Container: n.Container, Slurm: n.Slurm,
+	}
 }

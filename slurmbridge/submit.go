@@ -133,7 +133,7 @@ func together(a, b executor.Spec) bool {
 // submit hands one array to sbatch, at most once.
 func (e *Executor) submit(ctx context.Context, a array) error {
 	first := a.specs[0]
-	worker, err := e.cfg.Install(filepath.Join(filepath.Dir(filepath.Dir(first.Spool)), "bin"))
+	worker, err := e.cfg.Install(binDir(first.Spool))
 	if err != nil {
 		return &executor.StalledError{Reason: ReasonNotRunnable, Message: "putting the worker program where the compute nodes see it: " + err.Error(), Err: err}
 	}
@@ -174,6 +174,9 @@ func (e *Executor) submit(ctx context.Context, a array) error {
 	e.submitted(a, id)
 	return nil
 }
+
+// binDir is where the worker program lies: beside the folder of the spools of an output directory.
+func binDir(spool string) string { return filepath.Join(filepath.Dir(filepath.Dir(spool)), "bin") }
 
 // doubt notes that it is not known whether the job is there.
 func (e *Executor) doubt(r *record) {

@@ -17,8 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/controllers/task"
+	"tigerflow.dev/tigerflow/executor/workerbin"
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline"
+	"tigerflow.dev/tigerflow/slurmbridge"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/staging"
 )
@@ -54,7 +57,10 @@ func dryRunTask(ctx context.Context, out io.Writer, u *unstructured.Unstructured
 	if err := planTasks(out, []*v1alpha1.Task{&t}); err != nil {
 		return err
 	}
-	return planInputs(ctx, out, &t, nil)
+	if err := planInputs(ctx, out, &t, nil); err != nil {
+		return err
+	}
+	return planJobs(out, []*v1alpha1.Task{&t})
 }
 
 func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstructured) error {
@@ -72,7 +78,29 @@ func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstruct
 		return err
 	}
 	lead := tasks[slices.IndexFunc(tasks, func(t *v1alpha1.Task) bool { return t.Spec.Pipeline.Lead != nil })]
-	return planInputs(ctx, out, lead, pipeline.Steps(p.Spec.Staging))
+	if err := planInputs(ctx, out, lead, pipeline.Steps(p.Spec.Staging)); err != nil {
+		return err
+	}
+	return planJobs(out, tasks)
+}
+
+// planJobs is what would be handed to sbatch for the first worker of each Slurm task.
+func planJobs(out io.Writer, tasks []*v1alpha1.Task) error {
+	for _, t := range tasks {
+		if t.Spec.Type != v1alpha1.TaskSlurm {
+			continue
+		}
+		s, err := task.Preview(t)
+		if err != nil {
+			return cli.UsageError{Err: fmt.Errorf("task %s: %w", t.DisplayName(), err)}
+		}
+		command, script, err := slurmbridge.Preview(s, workerbin.Name)
+		if err != nil {
+			return cli.UsageError{Err: fmt.Errorf("task %s: %w", t.DisplayName(), err)}
+		}
+		fmt.Fprintf(out, "\nTask %s: %s <<'EOF'\n%sEOF\n", t.DisplayName(), command, script)
+	}
+	return nil
 }
 
 // planTasks is a table of what each task runs, and on what.

@@ -81,3 +81,14 @@ func TestImages(t *testing.T) {
 		t.Errorf("that of a Pod: %s", got)
 	}
 }
+
+func TestPreview(t *testing.T) {
+	task := slurmTask()
+	s, err := Preview(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(); err != nil || s.Spool != "/elsewhere/out/.tigerflow/tasks/words" || s.Slurm.Partition != "gpu" || s.WallTime != 2*time.Hour {
+		t.Errorf("%v: %+v", err, s)
+	}
+}
