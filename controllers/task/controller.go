@@ -223,14 +223,20 @@ func (r *Reconciler) drop(key types.NamespacedName) error {
 	return nil
 }
 
-// changed looks at a Task again if a new Snapshot calls for more than new counters, which have their own pace.
+// changed looks at a Task again: within the period of counters if a new Snapshot shows no more than that these have moved on,
+// else at once.
 func (r *Reconciler) changed(key types.NamespacedName, f *taskFlow, s *dispatcher.Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.queue != nil && (f.seen == nil || significant(f.seen, s)) {
-		f.seen = s
-		r.queue.Add(ctrl.Request{NamespacedName: key})
+	if r.queue == nil {
+		return
 	}
+	if f.seen != nil && !significant(f.seen, s) {
+		r.queue.AddAfter(ctrl.Request{NamespacedName: key}, r.Period)
+		return
+	}
+	f.seen = s
+	r.queue.Add(ctrl.Request{NamespacedName: key})
 }
 
 // follow looks at all Tasks again when an executor's workers change.

@@ -124,6 +124,20 @@ func TestWritesKeepTheirPace(t *testing.T) {
 	}
 }
 
+// Counters that move on are written, and workers looked at, though nothing else happens.
+func TestCountersMoveOn(t *testing.T) {
+	h := start(t, options{period: 20 * time.Millisecond})
+	h.gate()
+	h.put("a.txt", "b.txt", "c.txt", "d.txt")
+	h.create(gated)
+	for done := range int64(4) {
+		h.counts(files(3-done, 1, done, 0))
+		h.caughtUp()
+		h.release()
+	}
+	h.counts(files(0, 0, 4, 0))
+}
+
 // A cache that does not show the end of a Task yet does not begin it anew.
 func TestStaleCacheAfterComplete(t *testing.T) {
 	var frozen atomic.Pointer[v1alpha1.Task]
