@@ -87,7 +87,7 @@ func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) 
 	defer drain()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := Run(b.Context(), taking, Config{Spool: s.Path(), ID: "w.0.r0", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		_, err := Run(b.Context(), taking, Config{Spool: s.Path(), ID: s.ID() + ".0.r0", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		ended <- err
 	}()
 	warm := []spool.Name{"f00000.txt"}
@@ -104,7 +104,7 @@ func benchOnce(b *testing.B, place string, h spool.Handler, d spool.Durability) 
 	eventually(b, "the last file", func() bool {
 		queue, err := s.Queue()
 		must(b, err)
-		claims, err := s.Claims("w.0.r0")
+		claims, err := s.Claims(s.ID() + ".0.r0")
 		must(b, err)
 		return len(queue)+len(claims) == 0
 	})

@@ -26,7 +26,7 @@ type crew struct {
 // start starts a worker that leaves when it is idle, unless change says otherwise.
 func (r *rig) start(change func(*Config)) *crew {
 	r.t.Helper()
-	return r.startAs("w.0.r0", change)
+	return r.startAs(r.spool.ID()+".0.r0", change)
 }
 
 func (r *rig) startAs(id string, change func(*Config)) *crew {

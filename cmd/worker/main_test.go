@@ -121,7 +121,7 @@ func TestKillUnderLoad(t *testing.T) {
 			s, lock := newTask(t, func(s *spool.Spec) { s.Durability = durability })
 			killed := 0
 			for round := 0; ; round++ {
-				id := fmt.Sprintf("w.0.r%d", round)
+				id := fmt.Sprintf("%s.0.r%d", s.ID(), round)
 				cmd := command(t, "run", "--spool", s.Path(), "--id", id, "--idle-timeout", "50ms")
 				must(t, cmd.Start())
 				goal := len(outputs(t, s)) + 1 + rand.IntN(files/5)
@@ -218,7 +218,7 @@ func TestParentGone(t *testing.T) {
 	s, _ := newTask(t, func(s *spool.Spec) {
 		s.Handler = spool.Handler{Command: []string{"sh", "-c", "setsid sleep 1000 & sleep 1000 & echo $! >begun; wait"}}
 	})
-	const id = "w.0.r0"
+	id := s.ID() + ".0.r0"
 	cmd := command(t, "run", "--spool", s.Path(), "--id", id)
 	reader, writer, err := os.Pipe()
 	must(t, err)
