@@ -36,7 +36,7 @@ func traceWorker(t *testing.T, s *spool.Spool, calls string) string {
 		t.Skip("there is no strace to watch system calls with")
 	}
 	trace := filepath.Join(t.TempDir(), "trace")
-	cmd := command(t, "run", "--spool", s.Path(), "--id", "w.0.r0", "--idle-timeout", "50ms")
+	cmd := command(t, "run", "--spool", s.Path(), "--id", s.ID()+".0.r0", "--idle-timeout", "50ms")
 	cmd.Args = slices.Concat([]string{strace, "-f", "-y", "-e", "trace=" + calls, "-o", trace}, cmd.Args)
 	cmd.Path = strace
 	if said, err := cmd.CombinedOutput(); err != nil {

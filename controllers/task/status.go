@@ -165,7 +165,7 @@ func failuresOf(s *dispatcher.Snapshot) []v1alpha1.FileFailure {
 			File: printable(string(f.File)), Message: printable(message(f.Type, f.Message)),
 			Time: metav1.NewTime(f.Time.Truncate(time.Second)), Attempts: int32(f.Attempts),
 		}
-		if f.ExitCode != 0 {
+		if f.ExitCode > 0 { // the schema wants no other
 			code := int32(f.ExitCode)
 			item.ExitCode = &code
 		}

@@ -115,9 +115,9 @@ func (h *commands) run(r Request) (result Result, ok bool) {
 		result.Failure = startFailure(err)
 	case done < len(setup):
 		failure := setupFailure(setup, done, e)
-		result.Failure, result.ExitCode = &failure, e.Code
+		result.Failure, result.ExitCode = &failure, e.Status()
 	case e.Code != 0:
-		result.Failure, result.ExitCode, result.Crashed = e.failure(), e.Code, e.Signal != 0
+		result.Failure, result.ExitCode, result.Crashed = e.failure(), e.Status(), e.Signal != 0
 	}
 	h.config.narrate(protocol.Narration{Op: protocol.OpEnd, Input: spool.Name(r.Input), OK: result.Failure == nil})
 	return result, true

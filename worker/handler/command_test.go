@@ -127,7 +127,7 @@ func TestCommandFails(t *testing.T) {
 			"signal",
 			[]string{"sh", "-c", "kill -SEGV $$"},
 			nil,
-			Result{ExitCode: -1, Crashed: true},
+			Result{ExitCode: 139, Crashed: true},
 			protocol.Failure{Type: "Signal", Message: "killed by signal 11 (SIGSEGV)"},
 		},
 		{

@@ -63,7 +63,7 @@ type Result struct {
 	ID       uint64
 	Seconds  float64           // wall time of user code
 	Failure  *protocol.Failure // nil if user code succeeded
-	ExitCode int               // of a command; -1 if a signal ended it
+	ExitCode int               // of a command, as a shell spells it: 128 and the number of the signal that ended it
 	Crashed  bool              // a command was ended by a signal: a crash with this file in hand
 	Ended    bool              // the handler has ended: it says nothing more, and the rest of the Result is empty
 	Stuck    bool              // a killed builtin task does not end: only the end of this process can end it
@@ -101,6 +101,14 @@ func (e Exit) String() string {
 		return fmt.Sprintf("killed by signal %d (%s)", int(e.Signal), unix.SignalName(e.Signal))
 	}
 	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// Status spells an end as a shell does: the exit status, or 128 and the number of the signal.
+func (e Exit) Status() int {
+	if e.Signal != 0 {
+		return 128 + int(e.Signal)
+	}
+	return e.Code
 }
 
 // failure is the end of a process that should have gone on, or should have ended well.
