@@ -60,6 +60,9 @@ func (r *rig) startAs(id string, change func(*Config)) *crew {
 // stays is for workers that the test ends.
 func stays(c *Config) { c.IdleTimeout = 0 }
 
+// impatient is for workers that stay and soon find that a file takes long.
+func impatient(c *Config) { stays(c); c.timing.hold = 200 * time.Millisecond }
+
 // ends waits for the worker, which must end for the reason and have written that down.
 func (c *crew) ends(want spool.ExitReason) *spool.Failure {
 	c.t.Helper()

@@ -70,12 +70,10 @@ func TestTakesNothingThatWillNotFit(t *testing.T) {
 // A file that takes far longer than others is told of in the log and in the heartbeat.
 func TestSlowFileIsTold(t *testing.T) {
 	r := newRig(t, nil)
-	var pairs []string
-	for i := range slowAfter {
-		pairs = append(pairs, "f"+string(rune('a'+i)), ok)
+	for i := range slowAfter { // each alone, so that none is given back
+		r.feed("f"+string(rune('a'+i)), ok)
 	}
-	r.feed(pairs...)
-	w := r.start(stays)
+	w := r.start(impatient)
 	eventually(t, "the quick ones", func() bool { return len(strings.Fields(w.files(spool.EventDone))) == slowAfter })
 	r.feed("g", waits)
 	eventually(t, "a beat that tells", func() bool {

@@ -72,6 +72,8 @@ type engine struct {
 	limit   *pacer // nil if there is no rate limit
 	count   int64
 	news    []outcome // for the recorder
+	// verdicts are held back, in the order of their time.
+	verdicts []verdict
 
 	lastOf   time.Time // when there was last something to do
 	nextBeat time.Time
@@ -87,7 +89,8 @@ type engine struct {
 	probeAt  time.Time
 	probeGap time.Duration
 
-	asked    int              // the epoch of which the revision is known to be ours
+	current  int              // the epoch of which the revision is known to be ours
+	asked    bool             // somebody has asked it to leave
 	draining spool.ExitReason // why nothing more is taken; empty while something is
 	unseen   *spool.Failure   // an input that the container does not have, if that is why
 	parting  *ending          // it leaves in good order, as soon as the handlers have ended
@@ -134,6 +137,7 @@ func (e *engine) run(asked, taking context.Context) ending {
 		e.helpers.Go(func() { e.rec.watch(working) })
 	}
 	e.loop(asked, working, taking)
+	e.settle(taking)
 	e.leave()
 	e.tell()
 	close(e.rec.in)
@@ -170,7 +174,7 @@ func (e *engine) loop(asked, working, taking context.Context) {
 		case <-timer.C:
 		case <-e.takingDone(taking):
 			if asked.Err() == nil { // else the end of working is behind it and about to be seen
-				e.draining = spool.ExitDrained
+				e.drain()
 			}
 		case <-working.Done():
 			e.end = causeOf(working)
@@ -186,6 +190,7 @@ func (e *engine) step(working context.Context) {
 	now := time.Now()
 	e.checkTimeouts(now)
 	e.checkDeadline(now)
+	e.judge(now)
 	if e.end != nil {
 		return
 	}
@@ -221,7 +226,7 @@ func (e *engine) step(working context.Context) {
 
 // leaveIfIdle begins the end of a worker that has nothing to do.
 func (e *engine) leaveIfIdle(now time.Time) {
-	idle := len(e.flying) == 0 && len(e.again) == 0 && len(e.batches) == 0
+	idle := len(e.flying) == 0 && len(e.again) == 0 && len(e.batches) == 0 && len(e.verdicts) == 0
 	switch {
 	case !idle:
 		e.lastOf = now
@@ -236,7 +241,7 @@ func (e *engine) leaveIfIdle(now time.Time) {
 
 // nextTime is when step has to be called again if nothing happens before.
 func (e *engine) nextTime() time.Time {
-	next := e.nextBeat
+	next := e.nextVerdict(e.nextBeat)
 	for _, l := range e.lanes {
 		if e.wantsHandler(l) {
 			next = earlier(next, l.startAt)
@@ -295,7 +300,7 @@ func (e *engine) empty() bool {
 }
 
 func (e *engine) takingDone(taking context.Context) <-chan struct{} {
-	if e.draining != "" {
+	if e.asked {
 		return nil
 	}
 	return taking.Done()

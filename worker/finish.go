@@ -78,7 +78,7 @@ func (e *engine) onFailure(f *file, r handler.Result) {
 		e.recordFiles(spool.EventGone, f.batch, []spool.Name{f.name}, nil)
 		return
 	}
-	e.record(outcome{batch: f.batch, event: failedEvent(f, r.Seconds, failure)})
+	e.accuse(verdict{outcome: outcome{batch: f.batch, event: failedEvent(f, r.Seconds, failure)}})
 }
 
 // recordFiles records an event that settles some files of a batch.
@@ -111,14 +111,14 @@ func (e *engine) sort(l *lane) (begun, timedOut []*file) {
 	return begun, timedOut
 }
 
-// crashed records that the handler died with these files in hand.
+// crashed notes that the handler died with these files in hand.
 func (e *engine) crashed(files []*file, failure *spool.Failure) {
 	now := time.Now().UTC()
 	for b, names := range byBatch(files) {
-		e.record(outcome{batch: b, event: &spool.Event{
+		e.accuse(verdict{outcome: outcome{batch: b, event: &spool.Event{
 			Kind: spool.EventCrashed, Batch: b.id.String(), Files: names,
 			Suspects: len(files) > 1, Failure: failure, Time: &now,
-		}})
+		}}})
 	}
 }
 

@@ -17,9 +17,6 @@ func processes(n int) func(*spool.Spec) {
 	return func(s *spool.Spec) { s.Processes = n }
 }
 
-// unhurried workers give nothing back while the other processes are being set up.
-func unhurried(c *Config) { c.timing.hold = time.Hour }
-
 // setups counts the handlers that there were.
 func (r *rig) setups() int {
 	r.t.Helper()
@@ -29,7 +26,7 @@ func (r *rig) setups() int {
 func TestProcesses(t *testing.T) {
 	r := newRig(t, processes(3))
 	r.feed("a", `wait("a")`+"\n"+ok, "b", `wait("b")`+"\n"+ok, "c", `wait("c")`+"\n"+ok, "d", ok, "e", ok)
-	w := r.start(unhurried)
+	w := r.start(nil)
 	for _, name := range []string{"a", "b", "c"} {
 		r.begun(name) // all at once, each in a process of its own
 	}
@@ -47,7 +44,7 @@ func TestProcesses(t *testing.T) {
 func TestOneOfSeveralProcessesDies(t *testing.T) {
 	r := newRig(t, processes(2))
 	r.feed("g", waits, "crash", `wait("crash")`+"\nos._exit(3)", "x", ok, "y", ok)
-	w := r.start(unhurried)
+	w := r.start(nil)
 	r.begun("g")
 	r.begun("crash")
 	r.release("crash")

@@ -92,7 +92,9 @@ func (e *engine) onStartFailed(l *lane, err error) {
 		return
 	}
 	if isSetup {
-		e.end = &ending{reasonOf(setup), &spool.Failure{Type: setup.Type, Message: setup.Message, Traceback: setup.Traceback}}
+		e.log.Warn("the handler is not ready", "error", err)
+		e.accuse(verdict{end: &ending{reasonOf(setup), &spool.Failure{Type: setup.Type, Message: setup.Message, Traceback: setup.Traceback}}})
+		l.startAt = time.Now().Add(time.Minute) // it ends before
 		return
 	}
 	if _, ok := errors.AsType[*handler.StartError](err); ok {
@@ -130,7 +132,7 @@ func (e *engine) onDeath(l *lane) {
 	exit, ours := l.h.Exit(), l.killed || l.retiring
 	l.unhook()
 	l.h, l.retiring, l.startAt = nil, false, time.Time{}
-	failure := &spool.Failure{Message: "the handler died: " + exit.String(), ExitCode: exitCode(exit), Stderr: strings.Join(exit.LastLines, "\n")}
+	failure := &spool.Failure{Message: "the handler died: " + exit.String(), ExitCode: exit.Status(), Stderr: strings.Join(exit.LastLines, "\n")}
 	begun, timedOut := e.sort(l)
 	e.timedOut(timedOut)
 	switch {
@@ -157,6 +159,15 @@ func (e *engine) onStuck(l *lane) {
 	}
 	l.h = nil
 	e.end = &ending{reason: exitStuck}
+}
+
+// drain takes no more, since somebody has asked for that.
+func (e *engine) drain() {
+	e.asked = true
+	if e.draining == "" {
+		e.draining = spool.ExitDrained
+	}
+	e.acquit()
 }
 
 // part leaves in good order: the handlers have their teardown first.
@@ -243,12 +254,4 @@ func (e *engine) allEnded() bool {
 		}
 	}
 	return true
-}
-
-// exitCode spells an end as a shell does: 128 and the number of the signal.
-func exitCode(e handler.Exit) int {
-	if e.Signal != 0 {
-		return 128 + int(e.Signal)
-	}
-	return e.Code
 }

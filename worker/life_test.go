@@ -88,7 +88,7 @@ func TestStopDuringTeardown(t *testing.T) {
 	w.wantFiles("done", "a")
 }
 
-// Draining, a handler that dies is not replaced; what waited in it is given back.
+// Draining, a handler that dies is not replaced; what it had is given back.
 func TestCrashWhileDraining(t *testing.T) {
 	r := newRig(t, nil)
 	quick := "time.sleep(0.003)\n" + ok
@@ -96,10 +96,10 @@ func TestCrashWhileDraining(t *testing.T) {
 	w := r.start(stays)
 	r.begun("crash")
 	w.drain()
-	eventually(t, "names given back", func() bool { return w.files(spool.EventBack) == "z" })
+	eventually(t, "names given back", func() bool { return w.files(spool.EventBack) != "" })
 	r.release("crash")
 	w.ends(spool.ExitDrained)
-	w.wantFiles("done", "a b", "crashed", "crash", "back", "ahead z")
+	w.wantFiles("done", "a b", "back", "ahead crash z")
 }
 
 func TestFencedWhileIdle(t *testing.T) {

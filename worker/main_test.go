@@ -16,10 +16,10 @@ import (
 	"tigerflow.dev/tigerflow/spool"
 )
 
-// brisk is a worker without patience.
+// brisk is a worker without patience, but for files that take long on a busy machine.
 var brisk = timing{
-	beat: 50 * time.Millisecond, hold: 200 * time.Millisecond, restart: 10 * time.Millisecond, probe: 20 * time.Millisecond,
-	sync: 50 * time.Millisecond, silence: time.Minute, grace: 100 * time.Millisecond,
+	beat: 50 * time.Millisecond, hold: time.Hour, restart: 10 * time.Millisecond, probe: 20 * time.Millisecond,
+	sync: 50 * time.Millisecond, silence: time.Minute, grace: 100 * time.Millisecond, doubt: 20 * time.Millisecond,
 }
 
 // interpreter is Python itself and not what a version manager puts in its place, which is slow.

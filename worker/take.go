@@ -254,7 +254,7 @@ func (e *engine) claimOne(id spool.BatchID) bool {
 // outOfDate reports whether a batch is for workers of another revision of the Task. A Task changes between epochs only, so
 // the first batch of each is asked about.
 func (e *engine) outOfDate(epoch int) bool {
-	if epoch == e.asked {
+	if epoch == e.current {
 		return false
 	}
 	now, err := spool.Open(e.spool.Path())
@@ -262,7 +262,7 @@ func (e *engine) outOfDate(epoch int) bool {
 		e.log.Warn("reading the Task anew", "error", err)
 		return false
 	}
-	e.asked = epoch
+	e.current = epoch
 	return now.Spec().Revision != e.spec.Revision
 }
 

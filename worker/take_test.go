@@ -181,7 +181,6 @@ func TestUnreadableBatches(t *testing.T) {
 	}
 }
 
-// Each suspect has a handler of its own, and what comes before ends in good order.
 // A link out of the container says nothing of the file: what else is in hand is finished, and the worker leaves.
 func TestInputNotVisible(t *testing.T) {
 	r := newRig(t, async(2))
@@ -198,6 +197,7 @@ func TestInputNotVisible(t *testing.T) {
 	}
 }
 
+// Each suspect has a handler of its own, and what comes before ends in good order.
 func TestAlone(t *testing.T) {
 	r := newRig(t, async(3))
 	pid := `note(f"run {input_file.stem} {os.getpid()}")` + "\n" + ok
@@ -270,11 +270,12 @@ func TestOneFileAhead(t *testing.T) {
 func TestGivesBackBehindALongFile(t *testing.T) {
 	r := newRig(t, nil)
 	r.feed("g", waits, "x", ok, "y", ok)
-	w := r.start(nil)
+	w := r.start(impatient)
 	r.begun("g")
 	eventually(t, "names given back", func() bool { return w.files(spool.EventBack) == "x y" })
 	r.release("g")
-	w.ends(spool.ExitIdle)
+	w.drain()
+	w.ends(spool.ExitDrained)
 	w.wantFiles("done", "g", "back", "x y")
 }
 

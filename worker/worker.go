@@ -48,11 +48,12 @@ type timing struct {
 	// decision: after that a successor may be started, and a Local Task never has two.
 	silence time.Duration
 	grace   time.Duration // how long a built-in task may take to obey
+	doubt   time.Duration // how long a failure may be due to a signal that this worker has yet to see
 }
 
 var usual = timing{
 	beat: 5 * time.Second, hold: 10 * time.Second, restart: time.Second, probe: time.Second, sync: 5 * time.Second, silence: 30 * time.Second,
-	grace: 5 * time.Second,
+	grace: 5 * time.Second, doubt: 500 * time.Millisecond,
 }
 
 // exitStuck is the end of a worker whose built-in task does not end. It stands in no record: that would say that nothing

@@ -277,8 +277,8 @@ func TestSignals(t *testing.T) {
 				s.Handler = spool.Handler{Command: []string{"sh", "-c", "grep SigIgn /proc/self/status >begun; while [ ! -e go ]; do read -t 0.01 x </dev/zero; done"}}
 				s.Concurrency = 1
 			})
-			work := string(s.Spec().WorkDir)
-			cmd := command(t, "run", "--spool", s.Path(), "--id", "w.0.r0")
+			work, id := string(s.Spec().WorkDir), s.ID()+".0.r0"
+			cmd := command(t, "run", "--spool", s.Path(), "--id", id)
 			stderr, err := cmd.StderrPipe()
 			must(t, err)
 			must(t, cmd.Start())
@@ -297,21 +297,50 @@ func TestSignals(t *testing.T) {
 			for i, sig := range tt.signals {
 				must(t, cmd.Process.Signal(sig))
 				if i == 0 && sig == syscall.SIGTERM {
-					eventually(t, "names given back", func() bool { return journalTells(t, s, "w.0.r0", spool.EventBack) })
+					eventually(t, "names given back", func() bool { return journalTells(t, s, id, spool.EventBack) })
 				}
 			}
 			if tt.want == spool.ExitDrained {
-				eventually(t, "names given back", func() bool { return journalTells(t, s, "w.0.r0", spool.EventBack) })
+				eventually(t, "names given back", func() bool { return journalTells(t, s, id, spool.EventBack) })
 				must(t, os.WriteFile(filepath.Join(work, "go"), nil, 0o666))
 			}
 			said, _ := bufio.NewReader(stderr).ReadString(0)
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("%v: %s", err, said)
 			}
-			if exit, err := s.ReadExit("w.0.r0"); err != nil || exit.Reason != tt.want {
+			if exit, err := s.ReadExit(id); err != nil || exit.Reason != tt.want {
 				t.Errorf("exit record %+v, error %v; want %s", exit, err, tt.want)
 			}
 		})
+	}
+}
+
+// A scheduler that ends a job sends SIGTERM to all of its processes: the command in hand dies of it, and its file is not blamed.
+func TestSignalToAll(t *testing.T) {
+	s, _ := newTask(t, func(s *spool.Spec) {
+		s.Type, s.Concurrency = spool.TypeSlurm, 1
+		s.Handler = spool.Handler{Command: []string{"sh", "-c", "[ -e begun ] || { echo $$ >begun.tmp; mv begun.tmp begun; sleep 1000 & wait; }"}}
+	})
+	id := s.ID() + ".0.r0"
+	cmd := command(t, "run", "--spool", s.Path(), "--id", id)
+	must(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill() }()
+	begun := filepath.Join(string(s.Spec().WorkDir), "begun")
+	eventually(t, "user code", func() bool { _, err := os.Lstat(begun); return err == nil })
+	content, err := os.ReadFile(begun)
+	must(t, err)
+	command, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	must(t, err)
+	must(t, cmd.Process.Signal(syscall.SIGSTOP)) // so that it hears of both ends at once
+	must(t, syscall.Kill(-command, syscall.SIGTERM))
+	must(t, cmd.Process.Signal(syscall.SIGTERM))
+	must(t, cmd.Process.Signal(syscall.SIGCONT))
+	must(t, cmd.Wait())
+	if exit, err := s.ReadExit(id); err != nil || exit.Reason != spool.ExitDrained {
+		t.Errorf("exit record %+v, error %v; want Drained", exit, err)
+	}
+	if journalTells(t, s, id, spool.EventCrashed) || journalTells(t, s, id, spool.EventFailed) || !journalTells(t, s, id, spool.EventBack) {
+		t.Error("the journal blames a file, or gives none back")
 	}
 }
 

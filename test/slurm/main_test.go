@@ -87,6 +87,12 @@ class T(SlurmTask):
 func (w *work) task(seconds float64, more ...string) {
 	w.Helper()
 	w.write("t.py", fmt.Sprintf(module, seconds))
+	w.taskOf("{python: {module: t.py}}", more...)
+}
+
+// taskOf writes a Task of another handler.
+func (w *work) taskOf(handler string, more ...string) {
+	w.Helper()
 	w.write("t.yaml", strings.Join(append([]string{
 		"apiVersion: tigerflow.dev/v1alpha1",
 		"kind: Task",
@@ -96,7 +102,7 @@ func (w *work) task(seconds float64, more ...string) {
 		"  workspace: {path: .}",
 		"  input: {directory: in, extension: .txt}",
 		"  output: {directory: out, extension: .txt}",
-		"  handler: {python: {module: t.py}}",
+		"  handler: " + handler,
 		"  durability: None",
 		"  completeAfterIdle: 0s",
 		"  resources: {cpus: 1, memory: 100Mi}",
