@@ -24,6 +24,16 @@ type Log struct {
 // keptMost is how much may be written without a sync, for it is kept in memory until then.
 const keptMost = 1 << 20
 
+// spareMost is how large an empty buffer may be that is kept: what a rush needed is given back.
+const spareMost = 64 << 10
+
+func emptied(buf []byte) []byte {
+	if cap(buf) > spareMost {
+		return nil
+	}
+	return buf[:0]
+}
+
 // openLog takes up a file that this process's own staging made empty.
 func openLog(path string) (*Log, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -57,7 +67,7 @@ func (l *Log) Flush() error {
 	}
 	l.off += int64(len(l.buf))
 	l.kept = append(l.kept, l.buf...)
-	l.buf = l.buf[:0]
+	l.buf = emptied(l.buf)
 	if len(l.kept) > keptMost {
 		return l.sync()
 	}
@@ -80,7 +90,7 @@ func (l *Log) sync() error {
 		l.off, l.buf, l.kept = l.synced, append(l.kept, l.buf...), nil // the same bytes at the same place, once more
 		return fmt.Errorf("syncing %s: %w", l.f.Name(), err)
 	}
-	l.synced, l.kept = l.off, l.kept[:0]
+	l.synced, l.kept = l.off, emptied(l.kept)
 	return nil
 }
 

@@ -65,6 +65,16 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// What a rush of records needed in memory is given back.
+func TestLogMemory(t *testing.T) {
+	l := newLog(t, filepath.Join(t.TempDir(), "log"))
+	must(t, l.Append(strings.Repeat("x", 4*spareMost)))
+	must(t, l.Sync())
+	if got := cap(l.buf) + cap(l.kept); got > 2*spareMost {
+		t.Errorf("%d bytes are kept for an empty log", got)
+	}
+}
+
 // TestLogSyncFails: what the kernel had taken and then dropped is written again, at its place.
 func TestLogSyncFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
