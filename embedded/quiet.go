@@ -11,9 +11,9 @@ import (
 	"github.com/go-logr/logr"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
+	_ "k8s.io/apiserver/pkg/storage/storagebackend/factory" // which owns etcdClientLogger
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
-	_ "k8s.io/apiserver/pkg/storage/storagebackend/factory" // which owns etcdClientLogger
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 

@@ -34,7 +34,7 @@ func TestErrorSink(t *testing.T) {
 
 var etcdClientLoggerAtInit = etcdClientLogger
 
-// The API server's package made this logger when it was initialised, or the name refers to nothing of it any more.
+// The API server's package made this logger when it was initialized, or the name refers to nothing of it any more.
 func TestEtcdClientLogger(t *testing.T) {
 	if l := etcdClientLoggerAtInit; l == nil || l.Name() != "etcd-client" {
 		t.Errorf("the logger of the API server's etcd client is not found: %v", l)

@@ -148,8 +148,10 @@ func overhead(b *bench) (list []figure, err error) {
 		note := fmt.Sprintf("%d files; a run's own %.2f s not counted", b.files, median(start).Seconds())
 		list = []figure{
 			atMost("no-op handler: CPU per file outside system calls", milliseconds(median(user))*1000/files, 30, "µs", note),
-			{what: "no-op handler: CPU per file above create, close and rename", value: fmt.Sprintf("%.3g µs", total-least),
-				note: fmt.Sprintf("%.1f µs in all, %.1f µs of those calls", total, least)},
+			{
+				what: "no-op handler: CPU per file above create, close and rename", value: fmt.Sprintf("%.3g µs", total-least),
+				note: fmt.Sprintf("%.1f µs in all, %.1f µs of those calls", total, least),
+			},
 		}
 		return nil
 	})

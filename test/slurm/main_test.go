@@ -79,6 +79,7 @@ class T(SlurmTask):
             runs.write(input_file.name + "\n")
         if input_file.name == "crash.txt":
             os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
         time.sleep(%v)
         output_file.write_bytes(input_file.read_bytes())
 `
