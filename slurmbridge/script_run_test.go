@@ -283,7 +283,8 @@ func TestScriptTellsOfSetupThatFails(t *testing.T) {
 }
 
 func TestScriptDoesNotBlameSetupForACancellation(t *testing.T) {
-	j := newJob(t, "0", contained("false || { : >\"$FAKE_DIR/ready\"; sleep 600; }"))
+	// It is the command that says that it is there: what bash begins right after the signal it would wait for.
+	j := newJob(t, "0", contained("false || sh -c ': >\"$FAKE_DIR/ready\"; exec sleep 600'"))
 	j.waitFor("ready")
 	if err := syscall.Kill(-j.cmd.Process.Pid, syscall.SIGTERM); err != nil { // as scancel does: all processes of the job
 		t.Fatal(err)

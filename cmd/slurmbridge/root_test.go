@@ -43,7 +43,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"--metrics-address", "0.0.0.0:9464"}, `--metrics-address "0.0.0.0:9464" can be reached from other hosts: give 127.0.0.1:PORT or [::1]:PORT, and have an agent of this host read it there`},
 		{[]string{"--metrics-address", "9464"}, `--metrics-address "9464": give 127.0.0.1:PORT or [::1]:PORT`},
 		{[]string{"--limits", limits}, `--limits: ` + limits + `: unknown field "maxWorker"`},
-		{nil, "there is no kubeconfig: give one with --kubeconfig or KUBECONFIG; docs/slurm.md tells how to make it"},
+		{[]string{}, "there is no kubeconfig: give one with --kubeconfig or KUBECONFIG; docs/slurm.md tells how to make it"},
 		{[]string{"--kubeconfig", limits + ".none"}, "kubeconfig: stat " + limits + ".none: no such file or directory"},
 		{[]string{"--kubeconfig", kubeconfig}, "kubeconfig: tokenFile: " + token + " is open to other users (mode 0644): run chmod 600 on it, and make a new token if it was so for long"},
 	} {
