@@ -27,7 +27,7 @@ func newField(t *testing.T) *field {
 	f := &field{T: t, e: newExecutor(t), spool: t.TempDir(), key: fmt.Sprintf("t%x", time.Now().UnixNano())}
 	must(t, os.Mkdir(filepath.Join(f.spool, "workers"), 0o777))
 	t.Cleanup(func() {
-		slurmtest.Admin(t, "scancel", "--user=hpc")
+		f.cancel()
 		f.e.Close()
 	})
 	return f
@@ -44,6 +44,17 @@ func (f *field) spec(index int, args ...string) executor.Spec {
 func (f *field) start(specs ...executor.Spec) {
 	f.Helper()
 	must(f.T, f.e.Start(f.Context(), specs))
+}
+
+// cancel ends what is left of the test's own jobs: others run in parallel.
+func (f *field) cancel() {
+	f.Helper()
+	out := command(f.T, "squeue", "--me", "--noheader", "--format=%A %j")
+	for line := range strings.Lines(string(out)) {
+		if id, name, _ := strings.Cut(line, " "); strings.Contains(name, ".tf-"+f.key+".") {
+			slurmtest.Admin(f.T, "scancel", id)
+		}
+	}
 }
 
 // list is the test's own workers.
@@ -73,6 +84,16 @@ func (f *field) await(id executor.WorkerID, want ...executor.Phase) executor.Wor
 	}
 }
 
+// slow has a test that waits for Slurm more than it works run in parallel with its like.
+func slow(t *testing.T) {
+	t.Helper()
+	slurmtest.Need(t)
+	if testing.Short() {
+		t.Skip("takes more than half a minute")
+	}
+	t.Parallel()
+}
+
 func (f *field) wantUnblamed(w executor.Worker) {
 	f.Helper()
 	if w.Phase.Blames() || w.Reason == "" {
@@ -81,6 +102,7 @@ func (f *field) wantUnblamed(w executor.Worker) {
 }
 
 func TestNodeLost(t *testing.T) {
+	slow(t)
 	f := newField(t)
 	s := f.spec(0)
 	s.Slurm.Options = []string{"--nodelist=node2"}
@@ -124,17 +146,21 @@ func TestRequeued(t *testing.T) {
 	s := f.spec(0)
 	f.start(s)
 	w := f.await(s.ID, executor.Running)
+	await(t, time.Minute, func() (bool, string) { // Slurm calls a job running before its script has begun
+		_, err := os.Stat(filepath.Join(f.spool, "workers", s.ID.String()))
+		return err == nil, "the worker has no folder"
+	})
 	slurmtest.Admin(t, "scontrol", "update", "jobid="+w.Ref, "requeue=1")
 	slurmtest.Admin(t, "scontrol", "requeue", w.Ref)
 	f.wantUnblamed(f.await(s.ID, executor.Succeeded))
 }
 
+// TestTimeLimit: Slurm looks at times every 30 s, and allows a minute at least.
 func TestTimeLimit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("Slurm looks at times every 30 s, and allows a minute at least")
-	}
+	slow(t)
 	f := newField(t)
 	s := f.spec(0, "--deaf")
+	s.Slurm.Options = []string{"--exclude=node2"} // see TestNodeLost
 	s.WallTime = time.Minute
 	s.Args = append(s.Args, "--wall-time", "1m")
 	f.start(s)

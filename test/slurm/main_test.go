@@ -5,10 +5,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,8 +35,10 @@ func newWork(t *testing.T) *work {
 	w := &work{T: t, dir: t.TempDir()}
 	w.must(os.Mkdir(w.path("in"), 0o777))
 	t.Cleanup(func() {
-		slurmtest.Admin(t, "scancel", "--user=hpc")
-		w.until("the end of all jobs", func() bool { return w.jobs("PENDING,RUNNING,COMPLETING,SUSPENDED") == 0 })
+		if left := w.queue(alive, "%A"); len(left) > 0 {
+			slurmtest.Admin(t, "scancel", left...)
+		}
+		w.until("the end of all jobs", func() bool { return w.jobs(alive) == 0 })
 		spooltest.Check(t, spool.Dir(w.path("out"), "t"))
 	})
 	return w
@@ -229,15 +231,40 @@ func (w *work) runs() map[string]int {
 	return runs
 }
 
-// jobs counts the user's jobs in some states.
+// alive is all states of jobs that have not ended.
+const alive = "PENDING,RUNNING,COMPLETING,SUSPENDED"
+
+// jobs counts the test's jobs in some states.
 func (w *work) jobs(states string) int {
-	return len(w.queue("--states="+states, "--format=%i"))
+	w.Helper()
+	return len(w.queue(states, "%i"))
 }
 
-// queue is what squeue prints of each element of the user's arrays.
-func (w *work) queue(args ...string) []string {
+// queue is what squeue prints, in a format, of each element of the test's arrays that is in one of the states. Tests that run
+// in parallel have theirs.
+func (w *work) queue(states, format string) (rows []string) {
 	w.Helper()
-	out, err := exec.Command("squeue", append([]string{"--me", "--array", "--noheader"}, args...)...).Output()
+	spool, err := spool.Open(spool.Dir(w.path("out"), "t"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	w.must(err)
-	return slices.DeleteFunc(strings.Split(string(out), "\n"), func(line string) bool { return line == "" })
+	out, err := exec.Command("squeue", "--me", "--array", "--noheader", "--states="+states, "--format=%j "+format).Output()
+	w.must(err)
+	for line := range strings.Lines(string(out)) {
+		if name, row, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "t.tf-"+spool.ID()+".") {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// slow has a test that waits for Slurm more than it works run in parallel with its like.
+func slow(t *testing.T) {
+	t.Helper()
+	slurmtest.Need(t)
+	if testing.Short() {
+		t.Skip("takes more than half a minute")
+	}
+	t.Parallel()
 }

@@ -12,6 +12,11 @@ import (
 
 const four = "  scaling: {maxWorkers: 4, drainTarget: 1s}"
 
+// safe is for tests that run in parallel with TestNodeLost.
+func safe(limit string) string {
+	return `  slurm: {time: ` + limit + `, sbatchOptions: ["--exclude=node3,node4"]}`
+}
+
 func TestRun(t *testing.T) {
 	w := newWork(t)
 	w.inputs(100)
@@ -26,7 +31,7 @@ func TestRun(t *testing.T) {
 	t.Logf("from the start to the first output %s, to the last %s, to the end %s", first, last, time.Since(began))
 	w.wantAll(100)
 	// The last script has yet to see its worker out.
-	w.until("no job", func() bool { return w.jobs("PENDING,RUNNING,COMPLETING") == 0 })
+	w.until("no job", func() bool { return w.jobs(alive) == 0 })
 	for file, n := range w.runs() {
 		if n != 1 {
 			t.Errorf("%s was run %d times", file, n)
@@ -36,10 +41,11 @@ func TestRun(t *testing.T) {
 
 // TestPoison: a file that ends its worker is given up, and all others are done.
 func TestPoison(t *testing.T) {
+	slow(t)
 	w := newWork(t)
 	w.inputs(20)
 	w.write("in/crash.txt", "x")
-	w.task(0, "  slurm: {time: 10m}", four, "  retry: {crashLimit: 3}")
+	w.task(0, safe("10m"), four, "  retry: {crashLimit: 3}")
 	w.start("run", "t.yaml").end(1)
 	w.wantAll(20)
 	text, err := os.ReadFile(w.path("out", "crash.err"))
@@ -54,12 +60,13 @@ func TestPoison(t *testing.T) {
 
 // TestNodeLost: a node goes without a word, with a file in hand.
 func TestNodeLost(t *testing.T) {
+	slow(t)
 	w := newWork(t)
 	w.inputs(120)
-	w.task(0.5, "  slurm: {time: 10m, sbatchOptions: [\"--exclusive\"]}", "  scaling: {minWorkers: 2, maxWorkers: 2}")
+	w.task(0.5, "  slurm: {time: 10m, sbatchOptions: [\"--exclusive\", \"--exclude=node1,node2\"]}", "  scaling: {minWorkers: 2, maxWorkers: 2}")
 	r := w.start("run", "t.yaml")
 	w.until("two workers at work", func() bool { return w.jobs("RUNNING") == 2 && w.outputs() > 2 })
-	node := w.queue("--states=RUNNING", "--format=%N")[0]
+	node := w.queue("RUNNING", "%N")[0]
 	slurmtest.PowerOff(t, int(node[len(node)-1]-'0'))
 	r.end(0)
 	w.wantAll(120)
@@ -72,7 +79,7 @@ func TestCanceledByAdministrator(t *testing.T) {
 	w.task(0.2, "  slurm: {time: 10m}", "  scaling: {minWorkers: 4, maxWorkers: 4}")
 	r := w.start("run", "t.yaml")
 	w.until("four workers at work", func() bool { return w.jobs("RUNNING") == 4 && w.outputs() > 4 })
-	slurmtest.Admin(t, "scancel", w.queue("--states=RUNNING", "--format=%i")[:2]...)
+	slurmtest.Admin(t, "scancel", w.queue("RUNNING", "%i")[:2]...)
 	r.end(0)
 	w.wantAll(200)
 }
@@ -86,7 +93,7 @@ func TestKilled(t *testing.T) {
 	w.until("two workers at work", func() bool { return w.jobs("RUNNING") == 2 && w.outputs() > 4 })
 	w.must(r.cmd.Process.Kill())
 	r.end(-1)
-	jobs := w.queue("--format=%i")
+	jobs := w.queue(alive, "%i")
 	w.start("run", "t.yaml", "--take-over").end(0)
 	w.wantAll(200)
 	for file, n := range w.runs() {
@@ -118,7 +125,7 @@ func TestRequeued(t *testing.T) {
 	w.task(0.2, "  slurm: {time: 10m}")
 	r := w.start("run", "t.yaml")
 	w.until("a worker at work", func() bool { return w.jobs("RUNNING") == 1 && w.outputs() > 2 })
-	id := w.queue("--states=RUNNING", "--format=%i")[0]
+	id := w.queue("RUNNING", "%i")[0]
 	slurmtest.Admin(t, "scontrol", "update", "jobid="+id, "requeue=1")
 	slurmtest.Admin(t, "scontrol", "requeue", id)
 	r.end(0)
@@ -127,9 +134,10 @@ func TestRequeued(t *testing.T) {
 
 // TestWallTime: workers whose time is a minute hand over in good order.
 func TestWallTime(t *testing.T) {
+	slow(t)
 	w := newWork(t)
 	w.inputs(45)
-	w.task(4, "  slurm: {time: 1m}", "  scaling: {maxWorkers: 2, drainTarget: 1s}")
+	w.task(4, safe("1m"), "  scaling: {maxWorkers: 2, drainTarget: 1s}")
 	w.start("run", "t.yaml").end(0)
 	w.wantAll(45)
 	for file, n := range w.runs() {
