@@ -2,13 +2,11 @@
 # Run the tests that need Slurm, as user hpc in a cluster of their own that is taken down afterwards; needs root. They are the
 # tests of all packages that import slurmbridge/slurmtest. SUITE, DBD, NODENET and CPUS are those of up.sh.
 #   RACE=-race      how to build them     RUN=REGEXP      which to run; all     VERBOSE=1      name each
+#   SHORT=1         without those that take more than half a minute
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
-if ((EUID)); then
-	echo "make test-slurm makes namespaces and mounts: run it as root" >&2
-	exit 1
-fi
+"$here/able.sh"
 export LAB=${TIGERFLOW_LAB:-/srv/tigerflow-slurm}/test-$$
 end() {
 	local code=$?
@@ -26,8 +24,8 @@ trap end EXIT
 "$here/up.sh"
 "$here/images.sh"
 work=$LAB/shared/work
-install -d -o 2001 -g 2001 "$work" "$work/tmp"
-cp bin/tigerflow bin/slurmbridge "$work/" 2>/dev/null || cp bin/tigerflow "$work/"
+install -d -o 2001 -g 2001 "$work" "$work/tmp" "$work/bin"
+cp bin/tigerflow bin/slurmbridge "$work/bin/"
 packages=$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep '/slurmbridge/slurmtest[] ]' | cut -d' ' -f1)
 failed=()
 for package in $packages; do
@@ -42,8 +40,8 @@ for package in $packages; do
 	echo "--- $package"
 	(
 		cd "$dir"
-		export TIGERFLOW_BIN=$work/tigerflow TIGERFLOW_SLURM_LAB=1 TIGERFLOW_SLURM_IMAGES=$LAB/shared/images
-		"$here/enter.sh" -u hpc env TMPDIR="$work/tmp" ./test -test.timeout 30m ${RUN:+-test.run "$RUN"} ${VERBOSE:+-test.v}
+		export TIGERFLOW_BIN=$work/bin/tigerflow TIGERFLOW_SLURM_LAB=1 TIGERFLOW_SLURM_IMAGES=$LAB/shared/images
+		"$here/enter.sh" -u hpc env TMPDIR="$work/tmp" ./test -test.timeout=30m ${SHORT:+-test.short} ${RUN:+-test.run="$RUN"} ${VERBOSE:+-test.v}
 	) || failed+=("$package")
 done
 if ((${#failed[@]})); then
