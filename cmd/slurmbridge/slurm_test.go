@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -18,18 +19,21 @@ import (
 	"tigerflow.dev/tigerflow/slurmbridge/slurmtest"
 )
 
-// command runs the command line of a bridge until stop, which returns the exit code. Its messages go to the file log.
+// command runs the program, with its messages in the file log, until stop, which returns the exit code.
 func (s *site) command(args ...string) (stop func() int) {
 	s.Helper()
 	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	s.must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, args, log, log) }()
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(filepath.Dir(os.Getenv("TIGERFLOW_BIN")), "slurmbridge"), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	s.must(cmd.Start())
+	s.Cleanup(func() { _ = cmd.Process.Kill() }) // it has mostly ended
 	return func() int {
-		cancel()
-		defer log.Close()
-		return <-ended
+		s.Helper()
+		s.must(cmd.Process.Signal(syscall.SIGTERM))
+		_ = cmd.Wait() // its code says more
+		return cmd.ProcessState.ExitCode()
 	}
 }
 

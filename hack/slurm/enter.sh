@@ -16,4 +16,4 @@ fi
 mapfile -t env < <(env | grep '^TIGERFLOW_' || true)
 exec nsenter --target "$pid" --net --mount --pid --uts --ipc --wdns="$dir" -- \
 	setpriv --reuid "$user" --regid "$user" --init-groups \
-	env -i "${env[@]}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" USER="$user" LOGNAME="$user" TERM="${TERM:-dumb}" LANG=C.UTF-8 "$@"
+	env --default-signal=HUP -i "${env[@]}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" USER="$user" LOGNAME="$user" TERM="${TERM:-dumb}" LANG=C.UTF-8 "$@"

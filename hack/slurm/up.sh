@@ -21,8 +21,8 @@ if "$here/enter.sh" test -e /run/slurm/ready 2>/dev/null; then
 fi
 rm -rf "$LAB"/log/*
 
-# The lock is not the cluster's: it would hold it for ever.
-setsid unshare --net --mount --pid --uts --ipc --fork --kill-child "$here/inner.sh" >"$LAB/log/init.log" 2>&1 </dev/null 9>&- &
+# The lock is not the cluster's: it would hold it for ever. And its jobs do not ignore what nohup does.
+setsid env --default-signal=HUP unshare --net --mount --pid --uts --ipc --fork --kill-child "$here/inner.sh" >"$LAB/log/init.log" 2>&1 </dev/null 9>&- &
 unshare=$!
 for _ in $(seq 600); do
 	init=$(cat "/proc/$unshare/task/$unshare/children" 2>/dev/null || true)
