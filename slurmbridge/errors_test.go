@@ -30,6 +30,7 @@ func TestSubmission(t *testing.T) {
 		{"sbatch: error: invalid partition specified: nowhere\n" + failed + "Invalid partition name specified", ReasonRefused},
 		{failed + "Invalid account or account/partition combination specified", ReasonRefused},
 		{failed + "Invalid qos specification", ReasonRefused},
+		{"sbatch: error: --uid only permitted by root user", ReasonRefused},
 		{failed + "Requested node configuration is not available", ReasonRefused},
 		{failed + "Memory specification can not be satisfied", ReasonRefused},
 		{failed + "Requested time limit is invalid (missing or exceeds some limit)", ReasonRefused},
