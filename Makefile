@@ -51,13 +51,7 @@ soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000 PIPELINES=
 
 .PHONY: test-slurm
 test-slurm: build ## Run the tests that need Slurm on real clusters in namespaces. Needs root.
-	@if ! hack/slurm/able.sh; then \
-		echo "the tests that need Slurm are left out; with CI=true that is a failure" >&2; \
-		[[ "$${CI:-}" != true ]]; \
-		exit; \
-	fi; \
-	DBD=0 NODENET=0 RACE="$(RACE)" hack/slurm/test.sh; \
-	DBD=1 NODENET=1 SHORT=1 RACE="$(RACE)" hack/slurm/test.sh
+	RACE="$(RACE)" hack/slurm/all.sh
 
 .PHONY: test-python
 test-python: build ## Run the tests of the Python package.

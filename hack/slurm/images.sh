@@ -6,6 +6,8 @@ lab=${LAB:-${TIGERFLOW_LAB:-/srv/tigerflow-slurm}}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [[ -d $lab/shared/images ]]; then exit; fi
 cache=$("$here/rootfs.sh")-images-$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-16)
+exec 9>"$cache.lock"
+flock 9
 if [[ -d $cache ]]; then
 	cp -a "$cache" "$lab/shared/images.$$"
 	mv -T "$lab/shared/images.$$" "$lab/shared/images"
