@@ -1,6 +1,6 @@
 // Package slurmtest is for tests that need a Slurm cluster: that of hack/slurm, which make test-slurm brings up. They run inside
 // it as an ordinary user, with TMPDIR, so t.TempDir, on the file system that all nodes see. What it does to the cluster it
-// undoes when the test ends; such tests do not run in parallel.
+// undoes when the test ends. Tests that run in parallel do not do anything to nodes that others use.
 package slurmtest
 
 import (
