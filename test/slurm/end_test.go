@@ -23,7 +23,7 @@ func (w *work) started() *tigerflow {
 // wantNobody checks that a run that has ended has left nothing behind.
 func (w *work) wantNobody() {
 	w.Helper()
-	if left := w.queue("--states=PENDING,RUNNING,SUSPENDED", "--format=%i %T"); len(left) > 0 {
+	if left := w.queue("PENDING,RUNNING,SUSPENDED", "%i %T"); len(left) > 0 {
 		w.Errorf("jobs are left behind: %q", left)
 	}
 }
