@@ -193,8 +193,9 @@ func TestControllerDown(t *testing.T) {
 		t.Error("submitted to nobody")
 	}
 	slurmtest.StartController(t)
-	// A killed slurmctld forgets what it has not yet saved, and its nodes end what it does not know any more.
-	if w := f.await(s.ID, executor.Running, executor.Lost); w.Ref != ref {
+	// A killed slurmctld forgets what it has not yet saved: nodes end what it does not know any more, and a job whose start it
+	// has forgotten it starts again, which fails where the first one still runs.
+	if w := f.await(s.ID, executor.Running, executor.Lost, executor.Failed); w.Ref != ref {
 		t.Errorf("job %s was %s", w.Ref, ref)
 	}
 }

@@ -31,16 +31,16 @@ down() {
 	exit "$code"
 }
 
-# test_package runs the tests of the package in a folder, built as FOLDER/NAME.test.
+# test_package FOLDER NAME N runs the tests of the package in a folder, built as NAME.test, in the cluster N.
 test_package() {
 	local source=$1 name=$2
 	exec > >(sed -u "s|^|$name, DBD=${DBD:-0}: |") 2>&1
-	export LAB=$root/$name
+	export LAB=$root/$3 # short, as Unix sockets are made in it
 	trap down EXIT
 	"$here/up.sh"
 	"$here/images.sh"
-	local work=$LAB/shared/work
-	install -d -o 2001 -g 2001 "$work" "$work/tmp" "$work/bin" "$work/test"
+	local work=$LAB/shared
+	install -d -o 2001 -g 2001 "$work/tmp" "$work/bin" "$work/test"
 	cp bin/tigerflow bin/slurmbridge "$work/bin/"
 	mv "$root/$name.test" "$work/test/test"
 	if [[ -d $source/testdata ]]; then
@@ -59,7 +59,7 @@ while read -r package source; do
 	name=${source#"$PWD/"}
 	name=${name//\//-}
 	go test ${RACE:-} -c -o "$root/$name.test" "$package"
-	test_package "$source" "$name" &
+	test_package "$source" "$name" "${#names[@]}" &
 	running+=($!)
 	names+=("$name")
 done < <(go list -f '{{.ImportPath}} {{.Dir}} {{.TestImports}} {{.XTestImports}}' ./... | grep '/slurmbridge/slurmtest[] ]' | cut -d' ' -f1,2)
