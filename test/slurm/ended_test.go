@@ -33,7 +33,7 @@ func TestNobodyIsBlamed(t *testing.T) {
 			for round := range 3 {
 				before := w.outputs()
 				w.until("work", func() bool { return w.outputs() > before+3 })
-				running := w.queue("--states=RUNNING", "--partition=spare", "--format=%i")
+				running := w.queue("RUNNING", "%i")
 				if len(running) > 1 || round == 0 {
 					end(w, running)
 				}
