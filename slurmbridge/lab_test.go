@@ -63,10 +63,10 @@ func (f *field) list() ([]executor.Worker, error) {
 	return slices.DeleteFunc(list, func(w executor.Worker) bool { return w.ID.Key != f.key }), err
 }
 
-// await waits until a worker is in one of the phases.
+// await waits until a worker is in one of the phases. Slurm 24.11 has requeued jobs wait for two minutes.
 func (f *field) await(id executor.WorkerID, want ...executor.Phase) executor.Worker {
 	f.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(3 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -5,6 +5,10 @@ set -euo pipefail
 lab=${LAB:-${TIGERFLOW_LAB:-/srv/tigerflow-slurm}}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [[ -d $lab/shared/images ]]; then exit; fi
+if ! "$here/enter.sh" sh -c 'command -v apptainer' >/dev/null; then
+	echo "no images: the cluster has no Apptainer" >&2
+	exit
+fi
 cache=$("$here/rootfs.sh")-images-$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-16)
 exec 9>"$cache.lock"
 flock 9
