@@ -15,7 +15,7 @@ type scene struct {
 	name   string // of the job
 	args   string // of sbatch
 	array  int    // the only element of the array; 0 is no array
-	script string
+	script string // one whose traps matter makes the file begun
 	then   string // a command, when all jobs run that can; ID is the job's
 
 	state    string
@@ -46,7 +46,7 @@ var scenes = []scene{
 	{name: "failed", script: "exit 3", state: "FAILED", reason: "NonZeroExitCode", phase: executor.Failed, exit: "exit status 3", account: "FAILED"},
 	{name: "killed", script: "kill -9 $$", state: "FAILED", phase: executor.Failed, exit: "signal: killed", account: "FAILED"},
 	{
-		name: "trapped", script: "trap 'exit 7' TERM; sleep 600 & wait", then: "scancel --batch --signal=TERM ID",
+		name: "trapped", script: "trap 'exit 7' TERM; : >begun; sleep 600 & wait", then: "scancel --batch --signal=TERM ID",
 		state: "FAILED", phase: executor.Failed, exit: "exit status 7", account: "FAILED",
 	},
 	{name: "expired", args: "--time=1", script: ever, state: "TIMEOUT", reason: "TimeLimit", phase: executor.Expired, account: "TIMEOUT", slow: true},
@@ -55,7 +55,7 @@ var scenes = []scene{
 	{name: "running", script: ever, state: "RUNNING", phase: executor.Running, account: "RUNNING"},
 	{name: "running-element", array: 5, script: ever, state: "RUNNING", phase: executor.Running, account: "RUNNING"},
 	{name: "suspended", script: ever, then: "sudo scontrol suspend ID", state: "SUSPENDED", phase: executor.Suspended, account: "SUSPENDED"},
-	{name: "completing", script: "trap '' TERM; sleep 600", then: "scancel ID", state: "COMPLETING", phase: executor.Terminating},
+	{name: "completing", script: "trap '' TERM; : >begun; sleep 600", then: "scancel ID", state: "COMPLETING", phase: executor.Terminating},
 
 	{name: "canceled", script: ever, then: "scancel ID", state: "CANCELLED", phase: executor.Canceled, account: "CANCELLED by 2001"},
 	{name: "canceled-by-root", script: ever, then: "sudo scancel ID", state: "CANCELLED", phase: executor.Canceled, account: "CANCELLED by 0"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 func TestScenesLive(t *testing.T) {
 	slurmtest.Need(t)
 	ids := map[string]string{}
+	dir := t.TempDir()
 	t.Cleanup(func() {
 		command(t, "scancel", "--me")
 		slurmtest.PowerOn(t, 4)
@@ -26,7 +28,11 @@ func TestScenesLive(t *testing.T) {
 		if strings.Contains(s.args, "-w ") {
 			where = "--time=1:00:00"
 		}
-		args := append(strings.Fields(s.args), where, "--parsable", "--job-name="+s.name, "--output=/dev/null", "--chdir="+t.TempDir())
+		home := filepath.Join(dir, fmt.Sprint(len(all)))
+		if err := os.Mkdir(home, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		args := append(strings.Fields(s.args), where, "--parsable", "--job-name="+s.name, "--output=/dev/null", "--chdir="+home)
 		if s.array != 0 {
 			args = append(args, fmt.Sprint("--array=", s.array))
 		}
@@ -56,14 +62,16 @@ func TestScenesLive(t *testing.T) {
 		return queue, accounts, compare(jobs, ended, *update)
 	}
 	// What is to happen to a job that runs waits for it; what ends soon comes last.
-	for _, s := range scenes {
+	for i, s := range scenes {
 		if s.then == "" {
 			continue
 		}
 		if s.args != hour {
 			await(t, time.Minute, func() (ok bool, says string) {
 				out := command(t, "squeue", "--noheader", "--format=%T", "--jobs="+ids[s.name])
-				return strings.TrimSpace(string(out)) == "RUNNING", s.name + ": " + string(out)
+				_, err := os.Stat(filepath.Join(dir, fmt.Sprint(i), "begun"))
+				begun := err == nil || !strings.Contains(s.script, "begun")
+				return strings.TrimSpace(string(out)) == "RUNNING" && begun, s.name + ": " + string(out)
 			})
 		}
 		if s.state != "COMPLETING" {
