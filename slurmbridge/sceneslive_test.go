@@ -22,29 +22,7 @@ func TestScenesLive(t *testing.T) {
 		command(t, "scancel", "--me")
 		slurmtest.PowerOn(t, 4)
 	})
-	var all []string
-	for _, s := range scenes {
-		where := "--exclude=node3,node4" // of those that are to be alone there
-		if strings.Contains(s.args, "-w ") {
-			where = "--time=1:00:00"
-		}
-		home := filepath.Join(dir, fmt.Sprint(len(all)))
-		if err := os.Mkdir(home, 0o777); err != nil {
-			t.Fatal(err)
-		}
-		args := append(strings.Fields(s.args), where, "--parsable", "--job-name="+s.name, "--output=/dev/null", "--chdir="+home)
-		if s.array != 0 {
-			args = append(args, fmt.Sprint("--array=", s.array))
-		}
-		cmd := exec.Command("sbatch", args...)
-		cmd.Stdin = strings.NewReader("#!/bin/sh\n" + s.script + "\n")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", s.name, err, out)
-		}
-		ids[s.name] = strings.TrimSpace(string(out))
-		all = append(all, ids[s.name])
-	}
+	all := submitScenes(t, dir, ids)
 	look := func() (queue, accounts []byte, errs []error) {
 		queue = command(t, "squeue", queueArgs()...)
 		jobs, err := parseQueue(queue)
@@ -132,4 +110,33 @@ func write(t *testing.T, path string, content []byte) {
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// submitScenes submits the job of each scene, which works in a folder of its own, and returns the ids of all, in order.
+func submitScenes(t *testing.T, dir string, ids map[string]string) []string {
+	t.Helper()
+	var all []string
+	for _, s := range scenes {
+		where := "--exclude=node3,node4" // of those that are to be alone there
+		if strings.Contains(s.args, "-w ") {
+			where = "--time=1:00:00"
+		}
+		home := filepath.Join(dir, fmt.Sprint(len(all)))
+		if err := os.Mkdir(home, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		args := append(strings.Fields(s.args), where, "--parsable", "--job-name="+s.name, "--output=/dev/null", "--chdir="+home)
+		if s.array != 0 {
+			args = append(args, fmt.Sprint("--array=", s.array))
+		}
+		cmd := exec.Command("sbatch", args...)
+		cmd.Stdin = strings.NewReader("#!/bin/sh\n" + s.script + "\n")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", s.name, err, out)
+		}
+		ids[s.name] = strings.TrimSpace(string(out))
+		all = append(all, ids[s.name])
+	}
+	return all
 }
