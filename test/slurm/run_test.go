@@ -150,10 +150,11 @@ func TestWallTime(t *testing.T) {
 func TestContainer(t *testing.T) {
 	for _, image := range []string{"python", "python.sif"} {
 		t.Run(image, func(t *testing.T) {
+			path := slurmtest.Image(t, image)
 			w := newWork(t)
 			w.inputs(20)
 			w.task(0, "  slurm: {time: 10m}", "  setupCommands: [\"export APPTAINERENV_FROM_HOST=1\"]",
-				"  container: {image: "+slurmtest.Image(t, image)+", env: [{name: RUNS, value: "+w.path("runs")+"}]}")
+				"  container: {image: "+path+", env: [{name: RUNS, value: "+w.path("runs")+"}]}")
 			w.start("run", "t.yaml").end(0)
 			w.wantAll(20)
 		})
