@@ -57,10 +57,7 @@ func TestScenesLive(t *testing.T) {
 			command(t, do[0], do[1:]...)
 		}
 	}
-	patience := time.Minute
-	if *update {
-		patience = 4 * time.Minute
-	}
+	const patience = 4 * time.Minute // Slurm 24.11 has requeued jobs wait for two
 	await(t, patience, func() (bool, string) {
 		_, _, errs := look()
 		return len(errs) == 1, fmt.Sprint(errs)
