@@ -78,6 +78,10 @@ func (e *engine) onFailure(f *file, r handler.Result) {
 		e.recordFiles(spool.EventGone, f.batch, []spool.Name{f.name}, nil)
 		return
 	}
+	if e.w.Fenced() { // its temporary may have been taken from under it
+		e.stop(&ending{reason: spool.ExitFenced})
+		return
+	}
 	e.accuse(verdict{outcome: outcome{batch: f.batch, event: failedEvent(f, r.Seconds, failure)}})
 }
 
