@@ -18,19 +18,19 @@ func TestBinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"work/code", "store/videos", "models", "out/.tigerflow/tasks/a", "tasks", "secrets", "linked"} {
+	for _, dir := range []string{"space/code", "store/videos", "models", "out/.tigerflow/tasks/a", "tasks", "secrets", "linked"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for link, target := range map[string]string{"work/in": filepath.Join(root, "data/videos"), "data": "store", "work/here": "code"} {
+	for link, target := range map[string]string{"space/in": filepath.Join(root, "data/videos"), "data": "store", "space/here": "code"} {
 		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	at := func(path string) spool.Name { return spool.Name(filepath.Join(root, path)) }
 	spec := &spool.Spec{
-		WorkDir: at("work"), InputDir: at("work/in"), OutputDir: at("out"), EnvFile: at("secrets/x.env"),
+		WorkDir: at("space"), InputDir: at("space/in"), OutputDir: at("out"), EnvFile: at("secrets/x.env"),
 		Handler: spool.Handler{Python: &spool.PythonHandler{Module: "../tasks/a.py:Task"}},
 		Params: map[string]json.RawMessage{
 			"model": raw(t, at("models")), "absent": raw(t, at("absent")), "list": raw(t, []string{"../store", "x"}),
@@ -47,7 +47,7 @@ func TestBinds(t *testing.T) {
 		lines = append(lines, line)
 	}
 	want := []string{
-		"/work", "/work/in", "/data/videos", "/store/videos", "/out", "/out/.tigerflow/tasks/a", "/tasks ro", "/secrets ro",
+		"/space", "/space/in", "/data/videos", "/store/videos", "/out", "/out/.tigerflow/tasks/a", "/tasks ro", "/secrets ro",
 		"/models", "/store", "/linked ro",
 	}
 	if !slices.Equal(lines, want) {

@@ -21,7 +21,7 @@ if ! command -v mmdebstrap >/dev/null; then
 		{ apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends mmdebstrap >&2; }
 fi
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/\?$' || true)
-mirror=${mirror:-http://deb.debian.org/debian}
+[[ $mirror ]] || { echo "no Debian mirror is known: name one in /etc/apt/sources.list, and run apt-get update" >&2 && exit 1; }
 
 packages=munge,slurmctld,slurmd,slurm-client,slurm-wlm-basic-plugins,slurmdbd,slurm-wlm-mysql-plugin,mariadb-server
 packages+=,python3,iproute2,procps,busybox-static,sudo
