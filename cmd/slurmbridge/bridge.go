@@ -152,7 +152,7 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the controller: %w", err)
 	}
 	b.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), TakeOver: b.takeOver, Period: counterPeriod,
+		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), Finalize: true, TakeOver: b.takeOver, Period: counterPeriod,
 		NewQueue: newQueue, Admit: b.limits.admit,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskSlurm: {Executor: w, Containers: true}},
 	}

@@ -105,7 +105,7 @@ func (p *plane) begin(takeOver bool) error {
 		backends[v1alpha1.TaskSlurm] = task.Backend{Executor: p.slurm, Containers: true}
 	}
 	p.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: cli.Slog(p.log), Plane: planeEmbedded, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
+		Client: mgr.GetClient(), Log: cli.Slog(p.log), Plane: planeEmbedded, Finalize: true, TakeOver: takeOver, Period: counterPeriod, NewQueue: newQueue,
 		Backends: backends,
 	}
 	if err := p.tasks.SetupWithManager(mgr); err != nil {

@@ -35,6 +35,17 @@ const (
 type Backend struct {
 	Executor   executor.Executor
 	Containers bool // it can run spec.container.image
+	// For is the Executor for one Task, where its workers need more of the Task than an executor.Spec has; nil is Executor
+	// itself. It is asked again when the Task's revision has changed.
+	For func(*v1alpha1.Task) executor.Executor
+}
+
+// of is the executor of a Task's workers.
+func (b Backend) of(t *v1alpha1.Task) executor.Executor {
+	if b.For == nil {
+		return b.Executor
+	}
+	return b.For(t)
 }
 
 // NewQueue makes the queue of a controller.
@@ -47,6 +58,8 @@ type Reconciler struct {
 	Log      *slog.Logger
 	Plane    string                     // what spools are told of the control plane
 	Bridge   string                     // the Slurm bridge that this is: only its Slurm Tasks are touched. Empty: every Task is this one's
+	Owns     func(*v1alpha1.Task) bool  // which of these are this one's; nil is all
+	Finalize bool                       // hold a deleted Task until its workers have ended, where no garbage collector ends them
 	TakeOver bool                       // take spools from holders that show no end
 	Period   time.Duration              // least time between two writes of counters that bring nothing new
 	NewQueue NewQueue                   // nil is controller-runtime's own, which measures itself twice a second
@@ -87,7 +100,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, err
 	}
-	if r.Bridge != "" && t.Spec.BridgeName() != r.Bridge {
+	if !r.owns(t) {
 		return ctrl.Result{}, nil
 	}
 	backend, ok := r.Backends[t.Spec.Type]
@@ -103,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return ctrl.Result{RequeueAfter: askedPoll}, err
 		}
 	}
-	if !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
+	if r.Finalize && !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
 		if err := r.applyFinalizer(ctx, t, true); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -111,6 +124,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	s := r.advance(ctx, t, f, backend)
 	r.report(ctx, t, f, &s)
 	return ctrl.Result{RequeueAfter: s.next}, s.err
+}
+
+// owns reports whether a Task is this process's to look after.
+func (r *Reconciler) owns(t *v1alpha1.Task) bool {
+	if r.Bridge != "" && t.Spec.BridgeName() != r.Bridge {
+		return false
+	}
+	return r.Owns == nil || r.Owns(t)
 }
 
 // advance does what there is to do for a Task and returns what its status should say.
@@ -162,7 +183,7 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	return f.Open(spec, flow.Config{
 		Owner: r.owner(t), TakeOver: r.TakeOver,
 		Terms:    flow.Terms{Input: "input.directory", InputBase: "workspace.path and input.directory", Output: "output.directory"},
-		Executor: b.Executor, Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
+		Executor: b.of(t), Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
 		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
 	})
 }
@@ -170,7 +191,7 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 // finalize drains the workers of a deleted Task. Outputs and spool stay: applying the Task again goes on.
 func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *taskFlow, b Backend) (ctrl.Result, error) {
 	if !f.Running() {
-		if drained, err := r.drainLeft(ctx, t, b.Executor); !drained {
+		if drained, err := r.drainLeft(ctx, t, b.of(t)); !drained {
 			return ctrl.Result{RequeueAfter: drainPoll}, err
 		}
 	}
@@ -180,10 +201,13 @@ func (r *Reconciler) finalize(ctx context.Context, t *v1alpha1.Task, f *taskFlow
 	if err := r.drop(client.ObjectKeyFromObject(t)); err != nil {
 		return ctrl.Result{}, err
 	}
+	if !controllerutil.ContainsFinalizer(t, v1alpha1.FinalizerWorkers) {
+		return ctrl.Result{}, nil
+	}
 	return ctrl.Result{}, client.IgnoreNotFound(r.applyFinalizer(ctx, t, false))
 }
 
-// vanished ends what runs for a Task that went without waiting for its finalizer.
+// vanished ends what runs for a Task that went without waiting for its workers.
 func (r *Reconciler) vanished(ctx context.Context, key types.NamespacedName) (ctrl.Result, error) {
 	r.mu.Lock()
 	f := r.flows[key]

@@ -58,9 +58,13 @@ type write struct {
 type options struct {
 	slurm  executor.Executor // the controller is a bridge called mine, with this executor
 	period time.Duration
-	faults func(call string) error                                                        // before each write
-	lost   func(call string) error                                                        // after each write
-	read   func(ctx context.Context, get func() error, into client.Object) (answer error) // instead of each read
+	owns   func(*v1alpha1.Task) bool
+	// as where a garbage collector ends the workers of deleted Tasks
+	collected bool
+	view      func(*v1alpha1.Task, executor.Executor) executor.Executor                      // the Backend's executor for a Task
+	faults    func(call string) error                                                        // before each write
+	lost      func(call string) error                                                        // after each write
+	read      func(ctx context.Context, get func() error, into client.Object) (answer error) // instead of each read
 }
 
 var namespaces atomic.Int64
@@ -95,8 +99,11 @@ func start(t *testing.T, o options) *harness {
 	})
 	h.must(err)
 	local := Backend{Executor: workers}
+	if o.view != nil {
+		local.For = func(t *v1alpha1.Task) executor.Executor { return o.view(t, workers) }
+	}
 	h.rec = &Reconciler{
-		Client: mgr.GetClient(), Log: slog.New(slog.DiscardHandler), Plane: "test", Period: o.period,
+		Client: mgr.GetClient(), Log: slog.New(slog.DiscardHandler), Plane: "test", Period: o.period, Finalize: !o.collected, Owns: o.owns,
 		Backends: map[v1alpha1.TaskType]Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if o.slurm != nil {
