@@ -15,9 +15,13 @@ type Process struct {
 	Host         string `json:"host"`
 	BootID       string `json:"bootId,omitempty"`
 	PIDNamespace string `json:"pidNamespace,omitempty"`
+	Pod          string `json:"pod,omitempty"` // the uid of the Pod whose only process of this program it is
 	PID          int    `json:"pid"`
 	Start        string `json:"start,omitempty"` // in clock ticks after boot, /proc/PID/stat field 22
 }
+
+// PodVariable has the uid of the Pod in the environment of a program whose only process there it is.
+const PodVariable = "TIGERFLOW_POD_UID"
 
 // Self names the calling process.
 func Self() Process {
@@ -26,15 +30,19 @@ func Self() Process {
 	ns, _ := os.Readlink("/proc/self/ns/pid")
 	pid := os.Getpid()
 	_, start, _ := processStat(pid) // empty where there is no /proc: then nobody can tell, and waits
-	return Process{Host: host, BootID: strings.TrimSpace(string(boot)), PIDNamespace: ns, PID: pid, Start: start}
+	return Process{Host: host, BootID: strings.TrimSpace(string(boot)), PIDNamespace: ns, Pod: os.Getenv(PodVariable), PID: pid, Start: start}
 }
 
 func (p Process) String() string { return fmt.Sprintf("process %d on %s", p.PID, p.Host) }
 
 // Gone reports that the process has certainly ended. It is false for whatever cannot be seen from here: processes of
-// other hosts and of other pid namespaces.
+// other hosts and of other pid namespaces. Of the same Pod it must have been the one before: a container is started again when
+// its last process has ended.
 func (p Process) Gone() bool {
 	self := Self()
+	if p.Pod != "" && p.Pod == self.Pod && p.BootID == self.BootID && p.PIDNamespace != self.PIDNamespace {
+		return true
+	}
 	if p.Start == "" || p.BootID == "" || p.BootID != self.BootID || p.PIDNamespace != self.PIDNamespace {
 		return false
 	}

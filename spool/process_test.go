@@ -21,6 +21,7 @@ func processOf(t *testing.T, pid int) Process {
 }
 
 func TestProcessGone(t *testing.T) {
+	t.Setenv(PodVariable, "mine")
 	if Self().Start == "" || Self().BootID == "" {
 		t.Skip("skipped: no /proc here, so no process can tell of another")
 	}
@@ -53,7 +54,10 @@ func TestProcessGone(t *testing.T) {
 		"its number is another's":   {changed(func(p *Process) { p.Start = "1" }), true},
 		"another host":              {changed(func(p *Process) { p.BootID = "another"; p.PID = 1 << 30 }), false},
 		"the host before it booted": {changed(func(p *Process) { p.BootID = "before"; p.Start = "1" }), false},
-		"another pid namespace":     {changed(func(p *Process) { p.PIDNamespace = "pid:[1]"; p.Start = "1" }), false},
+		"another pid namespace":     {changed(func(p *Process) { p.PIDNamespace, p.Pod, p.Start = "pid:[1]", "", "1" }), false},
+		"another Pod":               {changed(func(p *Process) { p.PIDNamespace, p.Pod = "pid:[1]", "another" }), false},
+		"another host's Pod":        {changed(func(p *Process) { p.PIDNamespace, p.BootID = "pid:[1]", "another" }), false},
+		"the last of its container": {changed(func(p *Process) { p.PIDNamespace = "pid:[1]" }), true},
 		"start unknown":             {changed(func(p *Process) { p.Start = ""; p.PID = 1 << 30 }), false},
 		"host unknown":              {changed(func(p *Process) { p.BootID = ""; p.PID = 1 << 30 }), false},
 		"host renamed":              {changed(func(p *Process) { p.Host = "renamed"; p.Start = "1" }), true},
