@@ -4,23 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -28,13 +22,7 @@ import (
 	"tigerflow.dev/tigerflow/controllers/task"
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/internal/cli"
-)
-
-const (
-	counterPeriod = 10 * time.Second // between two writes of counters that bring nothing new
-	// The pauses after a failure. controller-runtime's own grow to a quarter of an hour, for which nothing would be scaled.
-	firstRetry, lastRetry = 50 * time.Millisecond, 15 * time.Second
-	shutdownGrace         = 10 * time.Second
+	"tigerflow.dev/tigerflow/internal/kube"
 )
 
 // bridge runs the Slurm Tasks of one namespace that name it.
@@ -99,7 +87,7 @@ func (b *bridge) connect(ctx context.Context) error {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
 	b.lease = newLease(leases.Leases(b.namespace), v1alpha1.BridgeLease(b.name), b.log)
-	tasks, err := client.New(b.rest, client.Options{Scheme: newScheme()})
+	tasks, err := client.New(b.rest, client.Options{Scheme: kube.Scheme()})
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", b.rest.Host, err)
 	}
@@ -142,9 +130,9 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 	w := newWorkers(b.executor, k, b.plane(), b.limits)
 	b.meters.workers, b.meters.lease = w, b.lease
 	mgr, err := ctrl.NewManager(b.rest, ctrl.Options{
-		Scheme: newScheme(), Logger: b.log.V(1), GracefulShutdownTimeout: new(shutdownGrace),
+		Scheme: kube.Scheme(), Logger: b.log.V(1), GracefulShutdownTimeout: new(kube.ShutdownGrace),
 		Cache:                  cache.Options{DefaultNamespaces: map[string]cache.Config{b.namespace: {}}},
-		Metrics:                metricsserver.Options{BindAddress: b.metrics, ExtraHandlers: b.health()},
+		Metrics:                metricsserver.Options{BindAddress: b.metrics, ExtraHandlers: kube.Health(b.unready)},
 		HealthProbeBindAddress: "0",                                                  // one address is enough for all
 		Controller:             ctrlconfig.Controller{SkipNameValidation: new(true)}, // a process may run one bridge after another
 	})
@@ -152,8 +140,8 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the controller: %w", err)
 	}
 	b.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), Finalize: true, TakeOver: b.takeOver, Period: counterPeriod,
-		NewQueue: newQueue, Admit: b.limits.admit,
+		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), Finalize: true, TakeOver: b.takeOver, Period: kube.CounterPeriod,
+		NewQueue: kube.NewQueue[ctrl.Request], Admit: b.limits.admit,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskSlurm: {Executor: w, Containers: true}},
 	}
 	if err := b.tasks.SetupWithManager(mgr); err != nil {
@@ -168,35 +156,10 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 	return mgr, nil
 }
 
-func newScheme() *runtime.Scheme {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	return scheme
-}
-
-// newQueue makes a queue without a name, which is not measured: an idle one does not wake up.
-func newQueue(string, workqueue.TypedRateLimiter[ctrl.Request]) workqueue.TypedRateLimitingInterface[ctrl.Request] {
-	return priorityqueue.New("", func(o *priorityqueue.Opts[ctrl.Request]) {
-		o.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, lastRetry)
-	})
-}
-
-// health is what tells others of the host how the bridge is: it lives, and it is ready while its Lease is renewed in time,
-// that is while Kubernetes hears of what it does.
-func (b *bridge) health() map[string]http.Handler {
-	return map[string]http.Handler{
-		"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") }),
-		"/readyz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			if b.lease.renewedWithin(leaseDuration) {
-				answer(w, http.StatusOK, "ok")
-				return
-			}
-			answer(w, http.StatusServiceUnavailable, "the Lease is not renewed: the API server is away")
-		}),
+// unready says why this bridge is not ready: Kubernetes hears of what it does only while its Lease is renewed in time.
+func (b *bridge) unready() string {
+	if b.lease.renewedWithin(leaseDuration) {
+		return ""
 	}
-}
-
-func answer(w http.ResponseWriter, code int, text string) {
-	w.WriteHeader(code)
-	_, _ = fmt.Fprintln(w, text) // who has gone needs no answer
+	return "the Lease is not renewed: the API server is away"
 }

@@ -21,6 +21,7 @@ import (
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/executor/process"
+	"tigerflow.dev/tigerflow/internal/kube"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/spool/spooltest"
 )
@@ -49,7 +50,7 @@ func newSite(t *testing.T) *site {
 	var err error
 	s.jobs, err = process.New(workerProgram)
 	s.must(err)
-	s.client, err = client.New(apiServer, client.Options{Scheme: newScheme()})
+	s.client, err = client.New(apiServer, client.Options{Scheme: kube.Scheme()})
 	s.must(err)
 	t.Cleanup(func() {
 		if s.bridge != nil {
