@@ -35,6 +35,17 @@ const (
 	ReasonComplete Reason = "Complete"
 )
 
+// Reasons of Ready when it is Unknown: nothing is heard of what runs the Task. Its workers may go on.
+const (
+	// ReasonBridgeLost: the Slurm bridge of the Task does not renew its Lease, or there is none. Start it.
+	ReasonBridgeLost Reason = "BridgeLost"
+	// ReasonDispatcherLost: the node of the dispatcher's Pod does not answer. Another Pod takes over when the node counts as gone.
+	ReasonDispatcherLost Reason = "DispatcherLost"
+	// ReasonDeletionBlocked: the Task is deleted, and its Slurm bridge is not there to end the jobs of its workers. Start the
+	// bridge, or give the jobs up as the message says.
+	ReasonDeletionBlocked Reason = "DeletionBlocked"
+)
+
 // Reasons of Stalled, and of Ready while Stalled is True: what a person must mend. The Task then goes on by itself.
 const (
 	// ReasonInputNotFound: the input directory does not exist. Create it, or apply the Task anew with the right path.
@@ -79,6 +90,25 @@ const (
 	ReasonWorkerNotRunnable Reason = "WorkerNotRunnable"
 	// ReasonLogNotWritable: the logs of the workers cannot be written. Give the user of the workers the right to.
 	ReasonLogNotWritable Reason = "LogNotWritable"
+	// ReasonWorkspaceNotFound: spec.workspace.volume names no PersistentVolumeClaim of the namespace. Create it, or apply the
+	// Task anew with one that exists.
+	ReasonWorkspaceNotFound Reason = "WorkspaceNotFound"
+	// ReasonWorkspaceNotShareable: the claim of the workspace can be used by one Pod only (ReadWriteOncePod), or written by
+	// none. Use one that is ReadWriteMany, or ReadWriteOnce for Pods of one node.
+	ReasonWorkspaceNotShareable Reason = "WorkspaceNotShareable"
+	// ReasonIdentityNotSet: neither the annotations of the Namespace nor the manager say as which user Pods run, or what they
+	// say is no number. Have an administrator set tigerflow.dev/uid and tigerflow.dev/gid of the Namespace.
+	ReasonIdentityNotSet Reason = "IdentityNotSet"
+	// ReasonPodRefused: the API server does not take the Pod, for a quota or a policy, say. The message has its words.
+	ReasonPodRefused Reason = "PodRefused"
+	// ReasonPodUnschedulable: no node can take the Pod. The message says what nodes lack.
+	ReasonPodUnschedulable Reason = "PodUnschedulable"
+	// ReasonImageNotPulled: the node cannot get the image. Correct its name, or name a secret for its registry.
+	ReasonImageNotPulled Reason = "ImageNotPulled"
+	// ReasonContainerNotStarted: the node cannot start the container. The message has its words.
+	ReasonContainerNotStarted Reason = "ContainerNotStarted"
+	// ReasonDispatcherFailing: the dispatcher ends by itself again and again. Its log says why.
+	ReasonDispatcherFailing Reason = "DispatcherFailing"
 	// ReasonSpoolIncompatible: the output directory has the records of a newer or unknown format. Use the release that
 	// wrote them, or another output directory.
 	ReasonSpoolIncompatible Reason = "SpoolIncompatible"

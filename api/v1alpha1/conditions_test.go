@@ -20,7 +20,7 @@ func TestConditionsDocListsAllThatThereAre(t *testing.T) {
 
 	types, reasons := conditionConstants(t)
 	words := regexp.MustCompile(`\b[A-Z][A-Za-z]+\b`).FindAllString(docs, -1)
-	prose := []string{"True", "False", "Reason", "Reasons", "When"}
+	prose := []string{"True", "False", "Reason", "Reasons", "When", "Unknown"}
 	words = slices.DeleteFunc(words, func(w string) bool { return slices.Contains(prose, w) })
 
 	want := append(slices.Clone(types), reasons...)

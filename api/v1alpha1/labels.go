@@ -19,5 +19,29 @@ const (
 // LabelPipeline is on every Task that a Pipeline owns; its value is the name of the Pipeline.
 const LabelPipeline = "tigerflow.dev/pipeline"
 
+// Labels of what the manager makes for the dispatchers of a cluster: Pods, and in each namespace a ServiceAccount and a
+// RoleBinding. It looks at no others.
+const (
+	LabelName      = "app.kubernetes.io/name"
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	NameDispatcher = "tigerflow-dispatcher" // of LabelName, and the name of the ServiceAccount, the RoleBinding and the ClusterRole
+	ManagedBy      = "tigerflow-manager"    // of LabelManagedBy
+)
+
+// Annotations of a Namespace, which its administrator sets: who its workers and dispatchers are on the file system. Values are
+// numbers, of the groups with commas between them. Where they are absent the manager's own flags hold.
+const (
+	AnnotationUID    = "tigerflow.dev/uid"
+	AnnotationGID    = "tigerflow.dev/gid"
+	AnnotationGroups = "tigerflow.dev/groups"
+)
+
+// AnnotationAbandon on a Task that is deleted lets the manager give it up whose Slurm bridge is lost, if its value is "true".
+// Jobs that still run then end by themselves, or when the bridge comes back.
+const AnnotationAbandon = "tigerflow.dev/abandon"
+
+// LabelBridge is on the Lease of a Slurm bridge; its value is the name of the bridge.
+const LabelBridge = "tigerflow.dev/bridge"
+
 // BridgeLease is the name of the Lease that the Slurm bridge of this name holds in the namespace of its Tasks.
 func BridgeLease(bridge string) string { return "tigerflow-bridge-" + bridge }

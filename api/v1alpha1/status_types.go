@@ -39,10 +39,12 @@ type TaskStatus struct {
 	// conditions are Ready, Complete (True when it is good) and Stalled, Degraded (True when it is bad).
 	//
 	// Reasons of progress: Starting, Running, Idle, Waiting, Suspended, Draining, Complete.
+	// Reasons of Ready when it is Unknown: BridgeLost, DispatcherLost, DeletionBlocked.
 	// Reasons of Stalled: InputNotFound, InputNotReadable, InputNotVisible, OutputNotWritable, OutputInUse,
 	// InvalidDirectories, InvalidStaging, InvalidHandler, InvalidParams, HandlerNotFound, SetupFailed, StorageFull,
 	// StorageError, TooManyFailures, NotAllowed, SubmissionRefused, InvalidWorker, WorkerNotRunnable, LogNotWritable,
-	// SpoolIncompatible.
+	// SpoolIncompatible, WorkspaceNotFound, WorkspaceNotShareable, IdentityNotSet, PodRefused, PodUnschedulable, ImageNotPulled,
+	// ContainerNotStarted, DispatcherFailing.
 	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, WorkersHeld, ExecutorUnavailable.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional

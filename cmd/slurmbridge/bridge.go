@@ -86,7 +86,7 @@ func (b *bridge) connect(ctx context.Context) error {
 	if b.accounts, err = corev1.NewForConfig(b.rest); err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
-	b.lease = newLease(leases.Leases(b.namespace), v1alpha1.BridgeLease(b.name), b.log)
+	b.lease = newLease(leases.Leases(b.namespace), b.name, b.log)
 	tasks, err := client.New(b.rest, client.Options{Scheme: kube.Scheme()})
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", b.rest.Host, err)

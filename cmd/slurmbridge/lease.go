@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
+	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -30,6 +31,7 @@ const processAnnotation = "tigerflow.dev/process"
 // lose contact is not to lose the Lease. Work goes on from what was last seen until another holder shows.
 type lease struct {
 	client coordination.LeaseInterface
+	bridge string
 	name   string
 	self   spool.Process
 	period time.Duration
@@ -49,8 +51,8 @@ func (e *heldError) Error() string {
 	return fmt.Sprintf("the Lease %s is held by %s, which renewed it %s ago", e.name, e.holder, e.age.Round(time.Second))
 }
 
-func newLease(client coordination.LeaseInterface, name string, log logr.Logger) *lease {
-	return &lease{client: client, name: name, self: spool.Self(), period: leasePeriod, log: log}
+func newLease(client coordination.LeaseInterface, bridge string, log logr.Logger) *lease {
+	return &lease{client: client, bridge: bridge, name: v1alpha1.BridgeLease(bridge), self: spool.Self(), period: leasePeriod, log: log}
 }
 
 // identity is unique among all processes: the number of one may be used again on its host, but not with the same start.
@@ -182,6 +184,7 @@ func (l *lease) wrote(written *coordinationv1.Lease, err error) error {
 
 func (l *lease) mark(next *coordinationv1.Lease) {
 	now, identity := metav1.MicroTime{Time: time.Now()}, l.identity()
+	metav1.SetMetaDataLabel(&next.ObjectMeta, v1alpha1.LabelBridge, l.bridge) // the manager looks at no other Leases
 	if holderOf(next) != identity {
 		transitions := int32(0)
 		if next.Spec.LeaseTransitions != nil {

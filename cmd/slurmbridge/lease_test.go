@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
+	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -21,7 +22,7 @@ func leaseOf(t *testing.T, host string) *lease {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLease(c.Leases(strings.ToLower(t.Name())), "tigerflow-bridge-x", logr.Discard())
+	l := newLease(c.Leases(strings.ToLower(t.Name())), "x", logr.Discard())
 	l.self = spool.Process{Host: host, PID: 7, Start: "1"}
 	l.period = time.Millisecond
 	return l
@@ -51,8 +52,9 @@ func TestLeaseHasOneHolder(t *testing.T) {
 	if err := second.take(t.Context(), false); err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
-	if got := second.stored(t); holderOf(got) != "two/7-1" || *got.Spec.LeaseDurationSeconds != 60 || *got.Spec.LeaseTransitions == 0 {
-		t.Errorf("the Lease is %+v", got.Spec)
+	got := second.stored(t)
+	if holderOf(got) != "two/7-1" || *got.Spec.LeaseDurationSeconds != 60 || *got.Spec.LeaseTransitions == 0 || got.Labels[v1alpha1.LabelBridge] != "x" {
+		t.Errorf("the Lease is %+v", got)
 	}
 }
 
