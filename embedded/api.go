@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	noop "go.opentelemetry.io/otel/trace/noop"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
 	extensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
@@ -121,8 +120,7 @@ func simplify(cfg *genericserver.RecommendedConfig) {
 }
 
 func storage(cfg *genericserver.Config, endpoint string) (*genericoptions.EtcdOptions, error) {
-	etcd := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig("/registry",
-		apiserver.Codecs.LegacyCodec(apiextensionsv1.SchemeGroupVersion)))
+	etcd := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig(storePrefix, crdCodec))
 	etcd.StorageConfig.Transport.ServerList = []string{endpoint}
 	etcd.SkipHealthEndpoints = true
 	// There is no garbage collector to answer the finalizer that a foreground deletion would set.

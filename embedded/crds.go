@@ -4,65 +4,91 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
-	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 )
 
-const servedTimeout = 15 * time.Second
+const (
+	servedTimeout = 15 * time.Second
+	storePrefix   = "/registry"
+	crdPrefix     = storePrefix + "/" + apiextensionsv1.GroupName + "/customresourcedefinitions/"
+)
 
-// installCRDs creates the CRDs, in a store that is always new, and waits until their resources are served and
-// discovered: both lag the creation, and a client that is quicker sees 404.
-func installCRDs(ctx context.Context, config *rest.Config, crds []*apiextensionsv1.CustomResourceDefinition) error {
+// crdCodec writes what lies in the store.
+var crdCodec = apiserver.Codecs.LegacyCodec(apiextensionsv1.SchemeGroupVersion)
+
+// seedCRDs writes CRDs to a store that no server reads yet, as they stand there once they are established. Handed to a server
+// they would take five times as long: it lets its controllers agree on them, and it delays the creation of objects by 2 s
+// while a CRD is new, for the sake of other servers that may not know it yet. There are none.
+func seedCRDs(ctx context.Context, s *store, crds []*apiextensionsv1.CustomResourceDefinition) error {
+	for _, crd := range crds {
+		value, err := runtime.Encode(crdCodec, established(crd))
+		if err != nil {
+			return fmt.Errorf("CRD %s: %w", crd.Name, err)
+		}
+		if err := s.put(ctx, crdPrefix+crd.Name, value); err != nil {
+			return fmt.Errorf("CRD %s: %w", crd.Name, err)
+		}
+	}
+	return nil
+}
+
+// established is a CRD with what a server adds to one, by now and for an hour.
+func established(crd *apiextensionsv1.CustomResourceDefinition) *apiextensionsv1.CustomResourceDefinition {
+	crd = crd.DeepCopy()
+	apiserver.Scheme.Default(crd)
+	crd.UID, crd.Generation, crd.CreationTimestamp = uuid.NewUUID(), 1, metav1.Now()
+	crd.Status = apiextensionsv1.CustomResourceDefinitionStatus{AcceptedNames: crd.Spec.Names}
+	for _, v := range crd.Spec.Versions {
+		if v.Storage {
+			crd.Status.StoredVersions = []string{v.Name}
+		}
+	}
+	for _, is := range []apiextensionsv1.CustomResourceDefinitionConditionType{apiextensionsv1.NamesAccepted, apiextensionsv1.Established} {
+		crd.Status.Conditions = append(crd.Status.Conditions, apiextensionsv1.CustomResourceDefinitionCondition{
+			Type: is, Status: apiextensionsv1.ConditionTrue, Reason: "Seeded", LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)),
+		})
+	}
+	return crd
+}
+
+// waitAllServed waits until the resources of CRDs are served and discovered: both lag the start, and a client that is quicker
+// sees 404.
+func waitAllServed(ctx context.Context, config *rest.Config, crds []*apiextensionsv1.CustomResourceDefinition) error {
 	clients, err := clientset.NewForConfig(config)
 	if err != nil {
 		return err
 	}
-	for _, crd := range crds {
-		_, err := clients.ApiextensionsV1().CustomResourceDefinitions().Create(ctx, crd, metav1.CreateOptions{})
-		if err != nil {
-			return fmt.Errorf("creating CRD %s: %w", crd.Name, err)
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, servedTimeout)
 	defer cancel()
-	for _, crd := range crds {
-		if err := waitFor(ctx, func() error { return ageEstablished(ctx, clients, crd.Name) }); err != nil {
-			return fmt.Errorf("CRD %s is not established: %w", crd.Name, err)
-		}
+	errs := make([]error, len(crds))
+	var each sync.WaitGroup
+	for i, crd := range crds {
+		each.Go(func() {
+			if err := waitServed(ctx, clients.Discovery().RESTClient(), crd); err != nil {
+				errs[i] = fmt.Errorf("CRD %s is not served: %w", crd.Name, err)
+			}
+		})
 	}
-	for _, crd := range crds {
-		if err := waitServed(ctx, clients.Discovery().RESTClient(), crd); err != nil {
-			return fmt.Errorf("CRD %s is not served: %w", crd.Name, err)
-		}
+	each.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return waitFor(ctx, func() error {
 		return clients.Discovery().RESTClient().Get().AbsPath("/readyz").MaxRetries(0).Do(ctx).Error()
 	})
-}
-
-// ageEstablished makes an established CRD look established for long: the server delays the creation of objects by
-// 2 s while it is not, for the sake of other servers that may not know the CRD yet. There are none.
-func ageEstablished(ctx context.Context, clients clientset.Interface, name string) error {
-	crds := clients.ApiextensionsV1().CustomResourceDefinitions()
-	crd, err := crds.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	established := apihelpers.FindCRDCondition(crd, apiextensionsv1.Established)
-	if established == nil || established.Status != apiextensionsv1.ConditionTrue {
-		return fmt.Errorf("its conditions are %v", crd.Status.Conditions)
-	}
-	established.LastTransitionTime = metav1.NewTime(time.Now().Add(-time.Hour))
-	_, err = crds.UpdateStatus(ctx, crd, metav1.UpdateOptions{})
-	return err
 }
 
 func waitServed(ctx context.Context, client rest.Interface, crd *apiextensionsv1.CustomResourceDefinition) error {

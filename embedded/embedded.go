@@ -24,7 +24,7 @@ type Options struct {
 	Dir string
 	// Addr is the loopback address to serve on; "" is 127.0.0.1 and any free port.
 	Addr string
-	// CRDs are served when Start returns.
+	// CRDs are served when Start returns. They are not validated: they must be such as any API server would accept.
 	CRDs []*apiextensionsv1.CustomResourceDefinition
 }
 
@@ -41,7 +41,7 @@ type ControlPlane struct {
 	err      error // valid once done is closed
 }
 
-// Start serves the given CRDs on a loopback port until Stop. It takes about 0.3 s; ctx bounds the start alone.
+// Start serves the given CRDs on a loopback port until Stop. It takes about 0.2 s; ctx bounds the start alone.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c := &ControlPlane{stop: make(chan struct{}), done: make(chan struct{})}
 	if err := c.start(ctx, o); err != nil {
@@ -75,10 +75,13 @@ func (c *ControlPlane) start(ctx context.Context, o Options) (err error) {
 	if c.store, err = startStore(ctx, c.dir); err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
+	if err := seedCRDs(ctx, c.store, o.CRDs); err != nil {
+		return err
+	}
 	if c.server, err = startServer(l, p, c.store.endpoint, c.config, groups(o.CRDs)); err != nil {
 		return err
 	}
-	if err := installCRDs(ctx, c.config, o.CRDs); err != nil {
+	if err := waitAllServed(ctx, c.config, o.CRDs); err != nil {
 		return err
 	}
 	c.server.settle(c.config, o.CRDs)

@@ -9,6 +9,7 @@ import (
 	"time"
 	_ "unsafe" // for go:linkname
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/raft/v3/raftpb"
@@ -106,6 +107,12 @@ func (s *store) lead(ctx context.Context) error {
 		case <-retry.C:
 		}
 	}
+}
+
+// put writes one key.
+func (s *store) put(ctx context.Context, key string, value []byte) error {
+	_, err := s.etcd.Server.Put(ctx, &etcdserverpb.PutRequest{Key: []byte(key), Value: value})
+	return err
 }
 
 // closeTimeout bounds the end of a store that has failed: what its dead goroutines held is never given back.

@@ -28,6 +28,7 @@ import (
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/executor/workerbin"
 	"tigerflow.dev/tigerflow/internal/cli"
+	"tigerflow.dev/tigerflow/internal/promptcache"
 	"tigerflow.dev/tigerflow/slurmbridge"
 )
 
@@ -93,7 +94,7 @@ func (p *plane) begin(takeOver bool) error {
 	grace := 500 * time.Millisecond
 	mgr, err := ctrl.NewManager(p.control.RESTConfig(), ctrl.Options{
 		Scheme: newScheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		GracefulShutdownTimeout: &grace,
+		GracefulShutdownTimeout: &grace, NewCache: promptcache.New,
 	})
 	if err != nil {
 		return fmt.Errorf("making the controller: %w", err)
