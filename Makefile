@@ -74,6 +74,15 @@ build: worker ## Build bin/tigerflow and bin/slurmbridge.
 worker:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(WORKER) ./cmd/worker
 
+# Each folder of images with an image.yaml is one. BASE names an image to build them upon, in a registry or as an OCI archive.
+IMAGES    := $(patsubst %/image.yaml,%,$(wildcard images/*/image.yaml))
+PLATFORMS ?= linux/amd64,linux/arm64
+BASE      ?=
+
+.PHONY: images
+images: ## Build the container images as OCI archives in bin/images: make images PLATFORMS=linux/amd64 BASE=IMAGE.
+	go run ./hack/images -o bin/images -version "$(or $(VERSION),dev)" -platforms "$(PLATFORMS)" -base "$(BASE)" $(IMAGES)
+
 .PHONY: demo
 demo: build ## Run a Go task and a Python task over the Go standard library.
 	hack/demo.sh
