@@ -29,7 +29,8 @@ type Need struct {
 	Resources            executor.Resources
 	Container            executor.Container
 	Slurm                executor.Slurm
-	Suspended            bool // drain to none
+	Pod                  string // what else a backend of pods is asked for, in any spelling
+	Suspended            bool   // drain to none
 }
 
 // Report is what a Step found.
@@ -140,7 +141,7 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 
 // ask is what a backend is asked for with each worker. A worker that waits for something else is out of date.
 func (n *Need) ask() string {
-	text, err := json.Marshal([]any{n.Resources, n.WallTime, n.Slurm, n.Container.Image, n.Container.SetupCommands})
+	text, err := json.Marshal([]any{n.Resources, n.WallTime, n.Slurm, n.Container.Image, n.Container.SetupCommands, n.Pod})
 	if err != nil { // not with these types
 		return ""
 	}

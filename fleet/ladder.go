@@ -121,7 +121,7 @@ func (l *ladder) blame(exit *spool.Exit) bool {
 		return false
 	}
 	switch exit.Reason {
-	case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound, spool.ExitInputNotVisible:
+	case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound, spool.ExitNoShell, spool.ExitInputNotVisible:
 		l.stall = stallOf(exit)
 	case spool.ExitSetupFailed, spool.ExitHandlerFailed, spool.ExitError, spool.ExitNoHeartbeat:
 		l.last = exit

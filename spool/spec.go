@@ -23,6 +23,7 @@ type Spec struct {
 	Handler       Handler                    `json:"handler"`
 	Params        map[string]json.RawMessage `json:"params,omitempty"`
 	SetupCommands []string                   `json:"setupCommands,omitempty"` // shell lines run before the handler, in its shell
+	Entrypoint    []string                   `json:"entrypoint,omitempty"`    // put before the handler's command line
 	Env           []EnvVar                   `json:"env,omitempty"`
 	EnvFile       Name                       `json:"envFile,omitempty"`
 	Concurrency   int                        `json:"concurrency"`         // files in hand at once, at least 1, in each process

@@ -45,6 +45,7 @@ const (
 	ExitInvalid       ExitReason = "Invalid"       // the handler cannot be loaded
 	ExitInvalidParams ExitReason = "InvalidParams" // it refuses its params
 	ExitNotFound      ExitReason = "NotFound"      // interpreter, program or module is absent
+	ExitNoShell       ExitReason = "NoShell"       // there are setup commands and no shell
 	ExitSetupFailed   ExitReason = "SetupFailed"   // the author's setup or a setup command failed
 	ExitHandlerFailed ExitReason = "HandlerFailed" // the handler keeps dying without a file in hand
 	// ExitInputNotVisible is for an input that is a link which leads out of what the container has.

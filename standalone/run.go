@@ -79,7 +79,7 @@ func IsUsage(err error) bool {
 	}
 	if stop, ok := errors.AsType[*StopError](err); ok {
 		switch stop.Reason {
-		case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound:
+		case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound, spool.ExitNoShell:
 			return true
 		default:
 		}

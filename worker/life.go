@@ -97,6 +97,10 @@ func (e *engine) onStartFailed(l *lane, err error) {
 		l.startAt = time.Now().Add(time.Minute) // it ends before
 		return
 	}
+	if errors.Is(err, handler.ErrNoShell) {
+		e.end = &ending{spool.ExitNoShell, &spool.Failure{Type: "NoShell", Message: err.Error()}}
+		return
+	}
 	if _, ok := errors.AsType[*handler.StartError](err); ok {
 		e.end = &ending{spool.ExitNotFound, &spool.Failure{Type: "NotFound", Message: err.Error()}}
 		return

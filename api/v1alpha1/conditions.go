@@ -70,6 +70,8 @@ const (
 	// ReasonHandlerNotFound: the interpreter, module, program or command does not exist where the workers run. Install it
 	// or correct spec.handler.
 	ReasonHandlerNotFound Reason = "HandlerNotFound"
+	// ReasonNoShell: there are setupCommands and the image has no shell to run them. Leave them out, or use an image with one.
+	ReasonNoShell Reason = "NoShell"
 	// ReasonSetupFailed: a setup command or the handler's setup failed. Correct it; the message has its last words.
 	ReasonSetupFailed Reason = "SetupFailed"
 	// ReasonStorageFull: the file system or the quota is full. Free space. No file counts as failed for it.
@@ -88,6 +90,15 @@ const (
 	ReasonInvalidWorker Reason = "InvalidWorker"
 	// ReasonWorkerNotRunnable: the worker program cannot be put, or run, where workers run. The message says why.
 	ReasonWorkerNotRunnable Reason = "WorkerNotRunnable"
+	// ReasonWorkerNotExecutable: the worker program that is put into the pods cannot be run there: the node may not let programs
+	// run from its scratch space. Have the image bring the worker: container.workerPath.
+	ReasonWorkerNotExecutable Reason = "WorkerNotExecutable"
+	// ReasonImageNotPulled: an image of the pods cannot be had. The message names it and has the node's words: correct
+	// container.image or pod.imagePullSecrets. It is tried again by itself.
+	ReasonImageNotPulled Reason = "ImageNotPulled"
+	// ReasonPodRefused: the API server, or the node, refuses the pods of the workers. The message has its words: correct what they
+	// name, or ask the administrator.
+	ReasonPodRefused Reason = "PodRefused"
 	// ReasonLogNotWritable: the logs of the workers cannot be written. Give the user of the workers the right to.
 	ReasonLogNotWritable Reason = "LogNotWritable"
 	// ReasonWorkspaceNotFound: spec.workspace.volume names no PersistentVolumeClaim of the namespace. Create it, or apply the
@@ -126,6 +137,9 @@ const (
 	// ReasonWorkersHeld: jobs of workers are held and do not start before a person acts. The message says how: scontrol
 	// release, say.
 	ReasonWorkersHeld Reason = "WorkersHeld"
+	// ReasonNodeUnreachable: nobody hears of a worker's node any more. If the worker still shows in the files that it lives, it
+	// goes on; a Local Task has no other until its end is certain. The message names the pod and the node: bring the node back.
+	ReasonNodeUnreachable Reason = "NodeUnreachable"
 	// ReasonExecutorUnavailable: workers can be neither started nor listed (Slurm does not answer, say). Those that run go
 	// on; wait, or ask the administrator.
 	ReasonExecutorUnavailable Reason = "ExecutorUnavailable"

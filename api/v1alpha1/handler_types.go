@@ -75,6 +75,8 @@ type ProgramHandler struct {
 // Container is the environment that a handler runs in.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.setupCommands) || has(self.image)",fieldPath=".setupCommands",message="container.setupCommands run inside a container: set container.image, or use setupCommands of the Task"
+// +kubebuilder:validation:XValidation:rule="!has(self.entrypoint) || has(self.image)",fieldPath=".entrypoint",message="container.entrypoint is a program of the image: set container.image, or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.workerPath) || has(self.image)",fieldPath=".workerPath",message="container.workerPath is a path in the image: set container.image, or leave it out"
 type Container struct {
 	// image is that of the container: for pods a reference to a registry, for Slurm an Apptainer image file or
 	// reference. Default: no container. Example: whisper.sif
@@ -94,6 +96,35 @@ type Container struct {
 	// +kubebuilder:validation:items:MaxLength=4096
 	// +kubebuilder:validation:items:Pattern=`^[^\x00\n\r]+$`
 	SetupCommands []string `json:"setupCommands,omitempty"`
+
+	// entrypoint is the program, with its arguments, that starts the handler: the command line of the handler is put behind it,
+	// and the program must become it (exec "$@"), as the entry points of images do. That of the image itself is not used.
+	// Example: [/usr/local/bin/_entrypoint.sh]
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +kubebuilder:validation:items:Pattern=`^[^\x00]*$`
+	// +kubebuilder:validation:XValidation:rule="self[0].matches('^[^-]')",message="the first item of entrypoint is the program to run: it must not be empty or begin with a dash"
+	Entrypoint []string `json:"entrypoint,omitempty"`
+
+	// workerPath is the absolute path at which the image itself has the worker program, where no other can be brought in: nodes
+	// may not let programs run from their scratch space. It must be of the release that runs the Task. For pods only.
+	// Default: the worker is put into each pod. Example: /usr/local/bin/tigerflow-worker
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^/[^\x00-\x1f\x7f]+$`
+	WorkerPath string `json:"workerPath,omitempty"`
+
+	// mounts are volumes of the pods besides the workspace: models, settings, secrets. For pods only.
+	// Example: [{path: /models, persistentVolumeClaim: {claimName: models}, readOnly: true}]
+	// +optional
+	// +listType=map
+	// +listMapKey=path
+	// +kubebuilder:validation:MaxItems=16
+	Mounts []Mount `json:"mounts,omitempty"`
 
 	// env are environment variables of the handler; they win over those of envFile.
 	// +optional

@@ -135,6 +135,10 @@ type TaskSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.slurm) == (self.type == 'Slurm')",fieldPath=".slurm",message="slurm is required when type is Slurm and must be left out otherwise"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Local' || !has(self.scaling) || !has(self.scaling.maxWorkers) || self.scaling.maxWorkers == 1",fieldPath=".scaling.maxWorkers",message="a Task of type Local has one worker: leave out scaling.maxWorkers, or use type LocalAsync or Slurm for files in parallel"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Local' || !has(self.processes) || self.processes == 1",fieldPath=".processes",message="a Task of type Local has one file in hand: leave out processes, or use type LocalAsync or Slurm for files in parallel"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Slurm' || !has(self.pod)",fieldPath=".pod",message="workers of a Slurm Task are jobs, not pods: leave out pod, and ask for nodes by slurm.partition and slurm.sbatchOptions"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Slurm' || !has(self.container) || !has(self.container.mounts)",fieldPath=".container.mounts",message="workers of a Slurm Task are jobs, not pods: leave out container.mounts; what else of the cluster's file systems the container needs is bound by APPTAINER_BIND in setupCommands"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Slurm' || !has(self.container) || !has(self.container.workerPath)",fieldPath=".container.workerPath",message="workers of a Slurm Task are jobs, not pods: leave out container.workerPath"
+// +kubebuilder:validation:XValidation:rule="!has(self.handler.builtin) || !has(self.container) || !has(self.container.entrypoint)",fieldPath=".container.entrypoint",message="a builtin task is no program that an entrypoint could start: leave out container.entrypoint"
 type TaskTemplate struct {
 	// type is Local (one file at a time), LocalAsync (many files in flight in one worker; see localAsync) or Slurm
 	// (workers on compute nodes; see slurm). Immutable.
@@ -165,6 +169,11 @@ type TaskTemplate struct {
 	// Default: the bare environment of the machine that the worker runs on.
 	// +optional
 	Container *Container `json:"container,omitempty"`
+
+	// pod is what the workers' pods have besides, in a cluster. Forbidden with type Slurm; ignored where workers are plain
+	// processes. A change is a new revision.
+	// +optional
+	Pod *Pod `json:"pod,omitempty"`
 
 	// resources are those of one worker.
 	// +optional

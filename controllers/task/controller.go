@@ -166,9 +166,9 @@ func (r *Reconciler) advance(ctx context.Context, t *v1alpha1.Task, f *taskFlow,
 
 // open has the Task's dispatcher run, if its backend can do what the Task asks.
 func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
-	if c := t.Spec.Container; c != nil && c.Image != "" && !b.Containers {
+	if field := containerField(&t.Spec); field != "" && !b.Containers {
 		return stalled(v1alpha1.ReasonInvalidHandler,
-			"spec.container.image: %s workers here are plain processes: remove the image, or apply the Task to a cluster", t.Spec.Type)
+			"spec.container.%s: %s workers here are plain processes: remove it, or apply the Task to a cluster", field, t.Spec.Type)
 	}
 	if r.Admit != nil {
 		if err := r.Admit(t); err != nil {
@@ -186,6 +186,18 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 		Executor: b.of(t), Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
 		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
 	})
+}
+
+// containerField names what of a Task asks for a container; "" if nothing does.
+func containerField(s *v1alpha1.TaskSpec) string {
+	switch c := s.Container; {
+	case c == nil:
+	case c.Image != "":
+		return "image"
+	case len(c.Mounts) > 0:
+		return "mounts"
+	}
+	return ""
 }
 
 // finalize drains the workers of a deleted Task. Outputs and spool stay: applying the Task again goes on.

@@ -59,7 +59,7 @@ func TestRefusals(t *testing.T) {
 		{
 			name: "image", spec: `{handler: {builtin: echo}, container: {image: x.sif}}`, want: refused(v1alpha1.ReasonInvalidHandler),
 			prepare: func(h *harness) { h.put("a.txt") },
-			message: "spec.container.image: Local workers here are plain processes: remove the image, or apply the Task to a cluster",
+			message: "spec.container.image: Local workers here are plain processes: remove it, or apply the Task to a cluster",
 			mend:    func(h *harness) { h.patch("{container: null}") },
 		},
 		{

@@ -55,6 +55,7 @@ func spoolSpec(t *v1alpha1.Task) (spool.Spec, error) {
 	}
 	spec.Params = params
 	if c := s.Container; c != nil {
+		spec.Entrypoint = c.Entrypoint
 		for _, e := range c.Env {
 			spec.Env = append(spec.Env, spool.EnvVar{Name: e.Name, Value: e.Value})
 		}
@@ -184,8 +185,9 @@ func revisionOf(spec spool.Spec, s *v1alpha1.TaskSpec) (string, error) {
 		Spec      spool.Spec
 		Image     *v1alpha1.Container
 		Resources *v1alpha1.Resources
-		OnHost    []string `json:",omitempty"`
-	}{spec, s.Container, s.Resources, containerOf(s).SetupCommands})
+		OnHost    []string      `json:",omitempty"`
+		Pod       *v1alpha1.Pod `json:",omitempty"`
+	}{spec, s.Container, s.Resources, containerOf(s).SetupCommands, s.Pod})
 	if err != nil {
 		return "", err
 	}

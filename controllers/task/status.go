@@ -203,6 +203,8 @@ func reasonOf(exit spool.ExitReason) v1alpha1.Reason {
 	switch exit {
 	case spool.ExitNotFound:
 		return v1alpha1.ReasonHandlerNotFound
+	case spool.ExitNoShell:
+		return v1alpha1.ReasonNoShell
 	case spool.ExitInvalidParams:
 		return v1alpha1.ReasonInvalidParams
 	case spool.ExitInvalid:
@@ -232,7 +234,7 @@ func oneLine(f spool.Failure) string {
 // code, such as SyntaxError, stay.
 func ofAuthor(f spool.Failure) spool.Failure {
 	switch f.Type {
-	case "TaskError", "ModuleAbsent", "NotFound", "UnknownBuiltin", "InputNotVisible":
+	case "TaskError", "ModuleAbsent", "NotFound", "NoShell", "UnknownBuiltin", "InputNotVisible":
 		f.Type = ""
 	}
 	return f

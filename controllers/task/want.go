@@ -1,6 +1,7 @@
 package task
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,13 +27,30 @@ func wantOf(t *v1alpha1.Task) flow.Want {
 		},
 	}
 	if s.Type != v1alpha1.TaskSlurm {
-		w.Need.MaxPending = int(s.MaxPending())
+		w.Need.MaxPending, w.Need.Pod = int(s.MaxPending()), podOf(s)
 	}
 	if sl := s.Slurm; sl != nil {
 		w.Need.MaxQueued, w.Need.WallTime = int(s.MaxPending()), sl.Time.Duration
 		w.Need.Slurm = executor.Slurm{Partition: sl.Partition, Account: sl.Account, QOS: sl.QOS, Options: sl.SbatchOptions}
 	}
 	return w
+}
+
+// podOf spells what only pods are given, in which the executor finds it by itself.
+func podOf(s *v1alpha1.TaskSpec) string {
+	asked := struct {
+		Pod        *v1alpha1.Pod
+		Mounts     []v1alpha1.Mount
+		WorkerPath string
+	}{Pod: s.Pod}
+	if s.Container != nil {
+		asked.Mounts, asked.WorkerPath = s.Container.Mounts, s.Container.WorkerPath
+	}
+	text, err := json.Marshal(asked)
+	if err != nil { // not with these types
+		return ""
+	}
+	return string(text)
 }
 
 // containerOf is where the workers run. That of a Slurm Task begins on its node, after the Task's own setup commands.

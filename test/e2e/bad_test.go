@@ -91,7 +91,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "image", spec: `{handler: {builtin: echo}, container: {image: x.sif}}`,
-			stderr: "t: InvalidHandler: spec.container.image: Local workers here are plain processes: remove the image, or apply the Task to a cluster",
+			stderr: "t: InvalidHandler: spec.container.image: Local workers here are plain processes: remove it, or apply the Task to a cluster",
 		},
 		{name: "invalid YAML", text: "a: [1,\n", stderr: "t.yaml: document 1: line 1: did not find expected node content"},
 		{

@@ -20,7 +20,7 @@ type commands struct {
 	pool
 	config   Config
 	env      []string
-	prefix   []string // the setup shell, if there are setup commands
+	prefix   []string // the setup shell, if there are setup commands, and the entrypoint
 	path     string   // of the program, if it is the same for every file
 	template *template
 	program  program
@@ -59,12 +59,18 @@ func startCommands(c Config, env []string) (Handler, error) {
 	return h, nil
 }
 
-// resolve finds once what is the same for every file: the setup shell, or the program unless its name has placeholders.
+// resolve finds once what is the same for every file: the setup shell, the entrypoint, or the program unless its name has
+// placeholders.
 func (h *commands) resolve() (err error) {
 	spec := h.config.Spec
 	switch {
 	case len(spec.SetupCommands) > 0:
-		h.prefix, err = h.program.setupShell(spec.SetupCommands, nil, h.config.Login)
+		h.prefix, err = h.program.enteredBy(spec.Entrypoint).setupShell(spec.SetupCommands, nil, h.config.Login)
+		h.prefix = append(h.prefix, spec.Entrypoint...)
+	case len(spec.Entrypoint) > 0:
+		var path string
+		path, err = h.program.enteredBy(spec.Entrypoint).find(h.env, string(spec.WorkDir))
+		h.prefix = append([]string{path}, spec.Entrypoint[1:]...)
 	case !strings.Contains(h.program.argv[0], "{"):
 		h.path, err = h.program.find(h.env, string(spec.WorkDir))
 	}
@@ -158,7 +164,7 @@ func (h *commands) execute(r Request) (e Exit, lastLines []string, setupDone int
 	}
 	defer null.Close()
 	l.files = []*os.File{null, stdoutW, stderrW}
-	if len(h.prefix) > 0 {
+	if len(h.config.Spec.SetupCommands) > 0 {
 		l.files = append(l.files, nil, nil, nil, stepsW)
 	}
 	c, err := startChild(context.Background(), l)

@@ -34,7 +34,7 @@ func (c Config) served() (program, error) {
 		return program{}, setupError(protocol.StageLoad, "TaskError",
 			"handler names nothing to run: set one of python, builtin, program and command")
 	}
-	return p, nil
+	return p.enteredBy(c.Spec.Entrypoint), nil
 }
 
 // through returns the argv and environment that start the program: by its path, or behind a shell that runs the setup

@@ -2,9 +2,11 @@ package handler
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,6 +20,16 @@ type program struct {
 	pythonPath string   // to be first in PYTHONPATH
 	what       string   // kind and name, for errors
 	mend       string   // what to do if it cannot be started
+}
+
+// enteredBy is the program behind an entrypoint, if there is one.
+func (p program) enteredBy(entrypoint []string) program {
+	if len(entrypoint) > 0 {
+		p.argv = slices.Concat(entrypoint, p.argv)
+		p.what = fmt.Sprintf("entrypoint %q", entrypoint[0])
+		p.mend = "correct container.entrypoint, or leave it out"
+	}
+	return p
 }
 
 var (

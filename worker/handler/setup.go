@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -12,6 +13,9 @@ import (
 // stepsFD is where the setup shell writes a byte after each setup command.
 const stepsFD = 6
 
+// ErrNoShell means that there are setup commands and no shell to run them.
+var ErrNoShell = errors.New("there is neither /bin/bash nor /bin/sh")
+
 // shell finds the shell of the setup commands. Authors write for bash; images without it have a plain one.
 func shell() (string, error) {
 	for _, path := range []string{"/bin/bash", "/bin/sh"} {
@@ -19,7 +23,7 @@ func shell() (string, error) {
 			return path, nil
 		}
 	}
-	return "", &StartError{What: "shell of the setup commands", Err: os.ErrNotExist, Mend: "install /bin/bash or /bin/sh"}
+	return "", &StartError{What: "setup commands", Err: ErrNoShell, Mend: "leave setupCommands out, or use an image that has one"}
 }
 
 // setupShell returns the argv that runs the setup commands, then becomes the program whose argv is put behind it. The
