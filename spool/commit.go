@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -66,7 +67,7 @@ func (i *Inspection) Look(tmp string) (fs.FileInfo, *Failure, error) {
 		return info, nil, nil
 	}
 	if !i.listed {
-		if i.names, err = listNames(i.w.spool.tmpDir(i.w.id)); err != nil {
+		if i.names, err = i.w.listTmp(); err != nil {
 			return nil, nil, err
 		}
 		i.listed = true
@@ -80,12 +81,23 @@ func (i *Inspection) Look(tmp string) (fs.FileInfo, *Failure, error) {
 	return info, nil, nil
 }
 
-// beside picks what user code made next to a temporary, as numpy.save adds ".npy" to a name.
+// listTmp is what lies in tmp, in order.
+func (w *Worker) listTmp() ([]string, error) {
+	names, err := listNames(w.spool.tmpDir(w.id))
+	slices.Sort(names)
+	return names, err
+}
+
+// beside picks what user code made next to a temporary, as numpy.save adds ".npy" to a name. names are in their order.
 func beside(names []string, tmp string) (found []string) {
 	base := filepath.Base(tmp)
 	stem := base[:len(TempPrefix)+16]
-	for _, n := range names {
-		if n != base && strings.HasPrefix(n, stem) {
+	first, _ := slices.BinarySearch(names, stem)
+	for _, n := range names[first:] {
+		if !strings.HasPrefix(n, stem) {
+			break
+		}
+		if n != base {
 			found = append(found, n)
 		}
 	}
@@ -113,7 +125,7 @@ func (w *Worker) Publish(tmp, output string, info fs.FileInfo) (bool, error) {
 
 // Discard removes a temporary and what lies beside it.
 func (w *Worker) Discard(tmp string) error {
-	names, err := listNames(w.spool.tmpDir(w.id))
+	names, err := w.listTmp()
 	for _, n := range beside(names, tmp) {
 		err = errors.Join(err, removeAll(filepath.Join(filepath.Dir(tmp), n)))
 	}
