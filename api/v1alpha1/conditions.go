@@ -110,12 +110,8 @@ const (
 	// ReasonIdentityNotSet: neither the annotations of the Namespace nor the manager say as which user Pods run, or what they
 	// say is no number. Have an administrator set tigerflow.dev/uid and tigerflow.dev/gid of the Namespace.
 	ReasonIdentityNotSet Reason = "IdentityNotSet"
-	// ReasonPodRefused: the API server does not take the Pod, for a quota or a policy, say. The message has its words.
-	ReasonPodRefused Reason = "PodRefused"
 	// ReasonPodUnschedulable: no node can take the Pod. The message says what nodes lack.
 	ReasonPodUnschedulable Reason = "PodUnschedulable"
-	// ReasonImageNotPulled: the node cannot get the image. Correct its name, or name a secret for its registry.
-	ReasonImageNotPulled Reason = "ImageNotPulled"
 	// ReasonContainerNotStarted: the node cannot start the container. The message has its words.
 	ReasonContainerNotStarted Reason = "ContainerNotStarted"
 	// ReasonDispatcherFailing: the dispatcher ends by itself again and again. Its log says why.

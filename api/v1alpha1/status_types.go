@@ -41,11 +41,12 @@ type TaskStatus struct {
 	// Reasons of progress: Starting, Running, Idle, Waiting, Suspended, Draining, Complete.
 	// Reasons of Ready when it is Unknown: BridgeLost, DispatcherLost, DeletionBlocked.
 	// Reasons of Stalled: InputNotFound, InputNotReadable, InputNotVisible, OutputNotWritable, OutputInUse,
-	// InvalidDirectories, InvalidStaging, InvalidHandler, InvalidParams, HandlerNotFound, SetupFailed, StorageFull,
-	// StorageError, TooManyFailures, NotAllowed, SubmissionRefused, InvalidWorker, WorkerNotRunnable, LogNotWritable,
+	// InvalidDirectories, InvalidStaging, InvalidHandler, InvalidParams, HandlerNotFound, NoShell, SetupFailed, StorageFull,
+	// StorageError, TooManyFailures, NotAllowed, SubmissionRefused, InvalidWorker, WorkerNotRunnable, WorkerNotExecutable, LogNotWritable,
 	// SpoolIncompatible, WorkspaceNotFound, WorkspaceNotShareable, IdentityNotSet, PodRefused, PodUnschedulable, ImageNotPulled,
 	// ContainerNotStarted, DispatcherFailing.
-	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, WorkersHeld, ExecutorUnavailable.
+	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, WorkersHeld, NodeUnreachable,
+	// ExecutorUnavailable.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional
 	// +listType=map
