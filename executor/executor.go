@@ -146,6 +146,9 @@ type Worker struct {
 	Ref       string // what the backend calls the worker: a process, a Pod, a job
 	Witnessed bool   // it has ended for certain: somebody saw its processes end, so that a successor may start
 	Exit      *Exit  // how its process ended; nil if that is not known
+	// Stall is what a person must mend before it, or the next one like it, can work; nil if nothing is known. Of those that are
+	// Held or have ended.
+	Stall     *StalledError
 	StartedAt time.Time
 	EndedAt   time.Time // both zero if not known
 }

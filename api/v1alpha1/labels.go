@@ -19,6 +19,14 @@ const (
 // LabelPipeline is on every Task that a Pipeline owns; its value is the name of the Pipeline.
 const LabelPipeline = "tigerflow.dev/pipeline"
 
+// Labels of the Pods of workers, besides LabelPipeline. Each dispatcher looks at its own by them.
+const (
+	LabelTask      = "tigerflow.dev/task"       // the name of the Task
+	LabelWorkerKey = "tigerflow.dev/worker-key" // what the ids of all workers of a Task's spool begin with
+	LabelWorker    = "tigerflow.dev/worker"     // the worker's id
+	NameWorker     = "tigerflow-worker"         // of LabelName
+)
+
 // Labels of what the manager makes for the dispatchers of a cluster: Pods, and in each namespace a ServiceAccount and a
 // RoleBinding. It looks at no others.
 const (

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"tigerflow.dev/tigerflow/internal/inpod"
 	"tigerflow.dev/tigerflow/internal/version"
 	"tigerflow.dev/tigerflow/worker/workermain"
 )
@@ -15,6 +16,7 @@ import (
 const usage = "usage: tigerflow-worker run " + workermain.Usage + `
        tigerflow-worker setup-failed ` + workermain.SetupFailedUsage + ` <LAST-LINES
        tigerflow-worker sweep ` + workermain.SweepUsage + `
+       tigerflow-worker install DIR
        tigerflow-worker version`
 
 func main() {
@@ -22,6 +24,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		if slices.ContainsFunc(usageErrors, func(e error) bool { return errors.Is(err, e) }) {
 			os.Exit(2)
+		}
+		if errors.Is(err, inpod.ErrNotExecutable) {
+			os.Exit(inpod.NotExecutable)
 		}
 		os.Exit(1)
 	}
@@ -43,6 +48,11 @@ func run(args []string) error {
 		return workermain.SetupFailed(args[1:])
 	case "sweep":
 		return workermain.Sweep(args[1:])
+	case "install": // the init container of a Pod does it
+		if len(args) != 2 {
+			return errUsage
+		}
+		return inpod.Install(args[1], "version")
 	case "version":
 		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tigerflow.dev/tigerflow/internal/inpod"
 	"tigerflow.dev/tigerflow/internal/tether"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/protocol"
@@ -34,6 +35,9 @@ const leftoverPatience = 10 * time.Second
 // Run runs a worker until there is a reason to leave. SIGTERM asks it to finish what is in hand; a second one ends it at
 // once, as does the end of the process that started it.
 func Run(args []string) error {
+	if err := inpod.Log(); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	c := worker.Config{Log: log, Job: os.Getenv(protocol.EnvJob), Contained: os.Getenv(protocol.EnvContainer) == "1"}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
