@@ -142,3 +142,32 @@ func TestAdoptedIsStopped(t *testing.T) {
 		t.Errorf("scancel was called with %q", calls)
 	}
 }
+
+// TestStartedAgain: a job that ends badly at its second start says nothing of the worker that its first one was. So real clusters
+// say it where slurmctld was killed right after the start.
+func TestStartedAgain(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(1e9+s), 0) }
+	row := func(state string, start time.Time) job {
+		return job{array: "7", state: state, priority: 1, start: start}
+	}
+	for name, c := range map[string]struct {
+		rows []job
+		want executor.Phase
+	}{
+		"once":          {[]job{row("RUNNING", at(5)), row("FAILED", at(5))}, executor.Failed},
+		"never seen":    {[]job{row("PENDING", time.Time{}), row("FAILED", at(5))}, executor.Failed},
+		"no start":      {[]job{row("RUNNING", at(5)), row("FAILED", time.Time{})}, executor.Failed},
+		"switched on":   {[]job{row("CONFIGURING", at(5)), row("RUNNING", at(9)), row("FAILED", at(9))}, executor.Failed},
+		"waiting again": {[]job{row("RUNNING", at(5)), row("PENDING", time.Time{}), row("FAILED", at(9))}, executor.Lost},
+		"between two":   {[]job{row("RUNNING", at(5)), row("FAILED", at(9))}, executor.Lost},
+		"elsewhere":     {[]job{row("RUNNING", at(5)), row("RUNNING", at(9)), row("COMPLETED", at(9))}, executor.Succeeded},
+	} {
+		w := worker{}
+		for _, j := range c.rows {
+			w.take(j)
+		}
+		if w.Phase != c.want {
+			t.Errorf("%s: %s, want %s", name, w.Phase, c.want)
+		}
+	}
+}

@@ -88,6 +88,7 @@ type worker struct {
 	stopping bool      // it was asked to end
 	canceled bool      // before it began: Slurm drops such a one at once
 	signaled bool      // and that has reached its script, as far as can be known
+	again    bool      // its job was started a second time, of which the end says nothing of the first
 	killAt   time.Time // when it has drained for too long; zero is not known
 	missing  int       // good listings in a row without it
 	from     time.Time // when it became known here; listings that began before say nothing of it

@@ -237,16 +237,20 @@ func (w *worker) take(j job) {
 	if w.Phase.Terminal() {
 		return
 	}
+	phase, reason := phaseOf(j)
 	w.missing = 0
 	w.array, w.element = j.array, j.element
-	phase, reason := phaseOf(j)
-	w.canceled = w.canceled && phase == executor.Pending // else it has begun all the same
+	w.again = w.again || w.startedAgain(j, phase)
+	w.canceled = w.canceled && (phase == executor.Pending || phase == executor.Held) // else it has begun all the same
 	exit := j.exit
 	if exit != nil && exit.Signal == 0 && exit.Code > signaled { // as a shell says of what it waited for
 		exit = &executor.Exit{Code: -1, Signal: syscall.Signal(exit.Code - signaled)}
 	}
 	if w.stopping && (phase == executor.Canceled || phase.Blames() && exit != nil && exit.Signal != 0) {
 		phase = executor.Stopped
+	}
+	if w.again && phase.Blames() {
+		phase = executor.Lost
 	}
 	if w.stopping && (phase == executor.Running || phase == executor.Starting) {
 		phase = executor.Terminating
@@ -257,6 +261,15 @@ func (w *worker) take(j job) {
 		w.Exit, w.EndedAt = exit, j.end
 		w.Witnessed = phase != executor.Lost // the node of a lost one may live, and only be cut off
 	}
+}
+
+// startedAgain reports whether Slurm has gone back on a start that was seen, as a slurmctld does that was killed before it had saved
+// it: it has the node kill what runs there, and starts the job once more, which the node may refuse.
+func (w *worker) startedAgain(j job, phase executor.Phase) bool {
+	if w.StartedAt.IsZero() || w.Phase == executor.Starting { // the start of a node that was switched on is moved
+		return false
+	}
+	return !j.start.Equal(w.StartedAt) && (!j.start.IsZero() || !phase.Terminal())
 }
 
 // lacks notes that a good listing does not have the worker, and reports whether it remains to be seen why.

@@ -140,6 +140,23 @@ func TestHeldByAnother(t *testing.T) {
 	f.await(s.ID, executor.Pending)
 }
 
+// TestOneOfAnArrayIsStopped: while all of it waits, the others go on waiting.
+func TestOneOfAnArrayIsStopped(t *testing.T) {
+	f := newField(t)
+	specs := []executor.Spec{f.spec(0), f.spec(1), f.spec(2)}
+	for i := range specs {
+		specs[i].Slurm.Options = []string{"--begin=now+1hour"}
+	}
+	f.start(specs...)
+	for _, s := range specs {
+		f.await(s.ID, executor.Pending)
+	}
+	must(t, f.e.Stop(t.Context(), []executor.WorkerID{specs[1].ID}, executor.Drain))
+	f.await(specs[1].ID, executor.Stopped)
+	f.await(specs[0].ID, executor.Pending)
+	f.await(specs[2].ID, executor.Pending)
+}
+
 // TestRequeued: the script of a job that an administrator has requeued finds the worker's folder, and its worker touches nothing.
 func TestRequeued(t *testing.T) {
 	f := newField(t)
@@ -193,11 +210,13 @@ func TestControllerDown(t *testing.T) {
 		t.Error("submitted to nobody")
 	}
 	slurmtest.StartController(t)
-	// A killed slurmctld forgets what it has not yet saved: nodes end what it does not know any more, and a job whose start it
-	// has forgotten it starts again, which fails where the first one still runs.
-	if w := f.await(s.ID, executor.Running, executor.Lost, executor.Failed); w.Ref != ref {
-		t.Errorf("job %s was %s", w.Ref, ref)
-	}
+	await(t, time.Minute, func() (bool, string) {
+		list, err := f.list()
+		if err == nil && (len(list) != 1 || list[0].Phase != executor.Running || list[0].Ref != ref) {
+			t.Fatalf("job %s is listed as %+v", ref, list)
+		}
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 func TestMoreThanAnArray(t *testing.T) {

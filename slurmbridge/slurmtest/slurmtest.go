@@ -69,7 +69,7 @@ func PowerOn(t testing.TB, n int) {
 	lab(t, "node-on", strconv.Itoa(n))
 }
 
-// StopController kills slurmctld: the commands fail, jobs go on.
+// StopController kills slurmctld, once it has saved what it knows: the commands fail, jobs go on.
 func StopController(t testing.TB) {
 	t.Helper()
 	t.Cleanup(func() { StartController(t) })

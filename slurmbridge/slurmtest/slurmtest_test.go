@@ -31,8 +31,6 @@ func TestController(t *testing.T) {
 		t.Errorf("slurmctld still answers: %s", out)
 	}
 	slurmtest.StartController(t)
-	// It may have forgotten that the job of TestPower has ended, and no batch script is there to tell it so.
-	slurmtest.Admin(t, "scancel", "--user=hpc")
 	if out, err := exec.Command("squeue", "--me").CombinedOutput(); err != nil {
 		t.Errorf("squeue: %v\n%s", err, out)
 	}
