@@ -48,7 +48,11 @@ func (e *Executor) Stop(ctx context.Context, ids []executor.WorkerID, mode execu
 // it. One that began a moment ago is in neither group: it is signaled when a listing shows it.
 func (e *Executor) end(ctx context.Context, waiting, running []string, mode executor.StopMode) (bool, error) {
 	if len(waiting) > 0 {
-		if _, err := e.scancel(ctx, append([]string{"--state=PENDING"}, waiting...)); err != nil {
+		// Once held, elements have records of their own: without that scancel of Slurm 22.05 cancels all that waits of their arrays.
+		if _, err := e.tell(ctx, "scontrol", append([]string{"hold"}, waiting...)); err != nil {
+			return false, err
+		}
+		if _, err := e.tell(ctx, "scancel", append([]string{"--state=PENDING"}, waiting...)); err != nil {
 			return false, err
 		}
 	}
@@ -59,7 +63,7 @@ func (e *Executor) end(ctx context.Context, waiting, running []string, mode exec
 	if mode == executor.Kill {
 		signal = killSignal
 	}
-	return e.scancel(ctx, append([]string{"--batch", "--signal=" + signal}, running...))
+	return e.tell(ctx, "scancel", append([]string{"--batch", "--signal=" + signal}, running...))
 }
 
 // The signals to which a job's script ends its worker. A cancellation also sends TERM.
@@ -68,9 +72,9 @@ const (
 	killSignal  = "USR2"
 )
 
-// scancel reports whether all jobs have heard it; those that have ended need not.
-func (e *Executor) scancel(ctx context.Context, args []string) (heard bool, err error) {
-	_, err = e.tools.run(ctx, "", "scancel", args...)
+// tell reports whether all jobs have heard it; those that have ended need not.
+func (e *Executor) tell(ctx context.Context, tool string, args []string) (heard bool, err error) {
+	_, err = e.tools.run(ctx, "", tool, args...)
 	said, failed := errors.AsType[*toolError](err)
 	if !failed || said.timedOut || len(said.said) == 0 {
 		return err == nil, err
@@ -78,7 +82,7 @@ func (e *Executor) scancel(ctx context.Context, args []string) (heard bool, err 
 	heard = true
 	for _, line := range said.said {
 		switch {
-		case strings.Contains(line, "Invalid job id"), strings.Contains(line, "already completing or completed"):
+		case strings.Contains(line, "Invalid job id"), strings.Contains(line, "already completing or completed"), strings.Contains(line, "already finished"):
 		case strings.Contains(line, "try again later"):
 			heard = false
 		default:
@@ -137,7 +141,7 @@ func (e *Executor) insist(ctx context.Context) {
 		}
 	}
 	if len(late) > 0 {
-		if _, err := e.scancel(ctx, late); err != nil {
+		if _, err := e.tell(ctx, "scancel", late); err != nil {
 			e.cfg.Log.Warn("workers that take too long to end were not canceled", "error", err)
 		}
 	}
