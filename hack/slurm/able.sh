@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Fail with the reason if no cluster can be brought up here: that takes root, namespaces, a bridge and an overlay, and
-# mmdebstrap, which makes its file system. On Debian and its kin the programs are installed if they are missing.
+# Fail with one line, of what is not done then and why, if no cluster can be brought up here: that takes root, namespaces, a
+# bridge and an overlay, and mmdebstrap, which makes its file system. On Debian and its kin the programs are installed if they
+# are missing.
 set -euo pipefail
+what=${1:-the tests that need Slurm are not run}
 no() {
-	echo "no Slurm cluster can be brought up for tests: $*" >&2
+	echo "$what: no Slurm cluster can be brought up for them: $*" >&2
 	exit 1
 }
 ((EUID == 0)) || no "this is not root"

@@ -4,8 +4,7 @@
 # with the reason; with CI=true that is a failure.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-if ! "$here/able.sh"; then
-	echo "the tests that need Slurm are left out; with CI=true that is a failure" >&2
+if ! "$here/able.sh" "the tests that need Slurm are left out (with CI=true that is a failure)"; then
 	[[ ${CI:-} != true ]]
 	exit
 fi
@@ -22,4 +21,5 @@ code=0
 DBD=0 NODENET=0 "$here/test.sh" || code=1
 wait "$second" || code=1
 second=
+echo "the tests that need Slurm took $SECONDS s"
 exit "$code"
