@@ -131,6 +131,9 @@ func (f *Fleet) start(ctx context.Context, now time.Time, need Need, n int, mine
 	if err != nil {
 		return r, err
 	}
+	if err := f.remember(specs); err != nil {
+		return r, err
+	}
 	if err := f.executor.Start(ctx, specs); err != nil {
 		f.refusal.take(ctx, now, f.ask, err)
 		return r, fmt.Errorf("starting workers: %w", err)
@@ -138,7 +141,7 @@ func (f *Fleet) start(ctx context.Context, now time.Time, need Need, n int, mine
 	f.refusal = refusal{}
 	for _, s := range specs {
 		f.use(s.ID)
-		f.note(s.ID.String(), func(k *knowledge) { k.asked, k.at = f.ask, now })
+		f.note(s.ID.String(), func(k *knowledge) { k.at, k.with = now, len(specs) })
 	}
 	r.Pending += len(specs)
 	return r, nil
@@ -166,8 +169,8 @@ func anyAlive(mine map[string]executor.Worker) bool {
 // outOfDate reports whether a worker was born for an earlier revision of the Task, or waits for what is no longer asked.
 func (f *Fleet) outOfDate(w executor.Worker) bool {
 	if waits(w) {
-		asked := f.known[w.ID.String()].asked
-		return asked != "" && asked != f.ask
+		asked, known := f.asked[w.ID.String()]
+		return known && asked != f.ask
 	}
 	born := f.birth(w.ID.String())
 	return born != nil && born.Revision != f.spool.Spec().Revision // else it will read the present Task

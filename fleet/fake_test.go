@@ -157,6 +157,9 @@ func (f *field) step() Report {
 	return r
 }
 
+// again has another process go on with the workers.
+func (f *field) again() { f.fleet = New(f.s, f.exec, f) }
+
 func (f *field) tryStep() (Report, error) {
 	f.t.Helper()
 	all, err := f.exec.List(f.t.Context())

@@ -5,7 +5,6 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,8 +75,11 @@ type Fleet struct {
 	known   map[string]knowledge   // of each listed worker
 	looked  time.Time              // when it was last looked which workers have been born
 	used    map[int]int            // by slot: the highest restart number that is known to have been used
-	ask     string                 // what is asked of the backend for each worker now
+	ask     string                 // digest of what is asked of the backend for each worker now
+	asked   map[string]string      // by worker: that of what was asked for it; nil is not known yet
 	took    time.Duration          // from starting the last worker until it lived
+	least   time.Duration          // of all that it took so far; 0 is not known yet
+	begun   int                    // workers of the largest start-up of which one has lived
 	ladder  ladder
 	hold    hold
 	refusal refusal
@@ -85,8 +87,8 @@ type Fleet struct {
 
 // knowledge is what a Fleet remembers of a worker for as long as the list has it.
 type knowledge struct {
-	asked    string    // what its backend was asked for; empty if another process asked
-	at       time.Time // when; zero once it lives
+	at       time.Time // when it was started by this process; zero once it lives
+	with     int       // how many workers were started then
 	seen     bool      // it has been born
 	stopping bool      // it was asked to end
 	over     bool      // it has left its last word
@@ -103,7 +105,8 @@ func New(s *spool.Spool, e executor.Executor, d Dispatcher) *Fleet {
 
 // Inherit takes over what an earlier Fleet of the same Task knows of its workers, and of those who want none.
 func (f *Fleet) Inherit(earlier *Fleet) {
-	f.known, f.used, f.hold, f.took = earlier.known, earlier.used, earlier.hold, earlier.took
+	f.known, f.used, f.hold, f.asked = earlier.known, earlier.used, earlier.hold, earlier.asked
+	f.took, f.least, f.begun = earlier.took, earlier.least, earlier.begun
 }
 
 // Step does what can be done now. all is the executor's list, whoever's the workers. The error is a *executor.WaitError or
@@ -112,7 +115,10 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	if err := f.sweep(ctx); err != nil {
 		return Report{}, err
 	}
-	f.ask = need.ask()
+	if err := f.recall(); err != nil {
+		return Report{}, err
+	}
+	f.ask = need.digest()
 	mine := f.mine(all)
 	if err := f.see(now, snap, mine); err != nil {
 		return Report{}, err
@@ -137,15 +143,6 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	plan := scaling.Desired(f.input(need, snap, r))
 	r.Desired, r.Message = plan.Workers, plan.Message
 	return f.apply(ctx, now, need, snap, mine, r)
-}
-
-// ask is what a backend is asked for with each worker. A worker that waits for something else is out of date.
-func (n *Need) ask() string {
-	text, err := json.Marshal([]any{n.Resources, n.WallTime, n.Slurm, n.Container.Image, n.Container.SetupCommands, n.Pod})
-	if err != nil { // not with these types
-		return ""
-	}
-	return string(text)
 }
 
 // use notes that an id is taken for ever, also once no list and no folder tells of it.
@@ -218,6 +215,6 @@ func (f *Fleet) input(need Need, snap *dispatcher.Snapshot, r Report) scaling.In
 	return scaling.Input{
 		Min: need.Min, Max: need.Max, MaxPending: need.MaxPending, MaxQueued: need.MaxQueued, DrainTarget: need.DrainTarget, Suspended: need.Suspended,
 		Backlog: int(snap.Pending - snap.HeldBack), InHand: int(snap.Running), PerFile: time.Duration(snap.SecondsPerFile * float64(time.Second)),
-		Concurrency: spec.InHand(), Pending: r.Pending - r.Held, Queued: r.Queued, Running: r.Running - draining, Draining: draining, Held: r.Held,
+		Concurrency: spec.InHand(), Startup: f.least, Begun: f.begun, Pending: r.Pending - r.Held, Queued: r.Queued, Running: r.Running - draining, Draining: draining, Held: r.Held,
 	}
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -82,8 +83,10 @@ func (f *Fleet) adopt(id string) (executor.Worker, bool) {
 func (f *Fleet) lives(now time.Time, id string) {
 	f.note(id, func(k *knowledge) {
 		if !k.at.IsZero() {
-			f.took = now.Sub(k.at)
+			f.took = max(1, now.Sub(k.at))
+			f.least = cmp.Or(min(f.least, f.took), f.took)
 		}
+		f.begun = max(f.begun, k.with, 1) // of those that others have started it is not known how many came together
 		k.seen, k.at = true, time.Time{}
 	})
 }

@@ -135,10 +135,36 @@ func TestOneRestartNumber(t *testing.T) {
 	f.wantStarted(f.id(0, 5), f.id(1, 5), f.id(2, 5))
 }
 
+// TestDoubling: a start-up is at most twice as large as the largest that has begun, and its place in the queue is no reason to
+// wait for longer than the quickest took.
+func TestDoubling(t *testing.T) {
+	f := newField(t, false)
+	f.need.MaxPending, f.need.MaxQueued, f.need.Max = 0, 1, 9
+	f.snap.Pending, f.snap.SecondsPerFile, f.snap.Done = 5000, 1, 1
+	total := 0
+	for _, want := range []int{1, 2, 4, 2} {
+		f.step()
+		if n := len(f.exec.started) - total; n != want {
+			t.Fatalf("%d workers were started, want %d", n, want)
+		}
+		f.now = f.now.Add(time.Minute)
+		for _, s := range f.exec.started[total:] {
+			f.born(s.ID)
+		}
+		total = len(f.exec.started)
+	}
+	f.need.Max = 20
+	f.snap.Pending = 500 // 9 workers have done them in less than a minute
+	f.step()
+	if n := len(f.exec.started); n != total {
+		t.Errorf("%d workers were started for what is done before they could begin", n-total)
+	}
+}
+
 // TestQueue: of start-ups that wait in a queue there are as many as allowed, and those of the held count.
 func TestQueue(t *testing.T) {
 	f := newField(t, false)
-	f.need.MaxPending, f.need.MaxQueued, f.need.Max = 0, 1, 9
+	f.need.MaxPending, f.need.MaxQueued, f.need.Min, f.need.Max = 0, 1, 3, 9
 	f.snap.Pending, f.snap.SecondsPerFile, f.snap.Done = 3, 1, 1
 	f.step()
 	f.snap.Pending = 50
@@ -174,6 +200,11 @@ func TestLeavesTheQueue(t *testing.T) {
 		{"suspended", func(f *field) { f.need.Suspended = true }, []int{0, 1, 2}},
 		{"another partition", func(f *field) { f.need.Slurm.Partition = "gpu" }, []int{1, 2}},
 		{"other binds", func(f *field) { f.need.Container.Binds = []executor.Bind{{Path: "/data"}} }, nil},
+		{"another process", (*field).again, nil},
+		{"another partition while nobody was there", func(f *field) {
+			f.again()
+			f.need.Slurm.Partition = "gpu"
+		}, []int{1, 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newField(t, false)

@@ -36,6 +36,8 @@ func (d *decision) message() string {
 		return fmt.Sprintf("%s, %d at once may wait to start (maxPending)", wanted, in.MaxPending)
 	case MaxQueued:
 		return fmt.Sprintf("%s, those before wait in the queue (maxPending is %d)", wanted, in.MaxQueued)
+	case Doubling:
+		return fmt.Sprintf("%s, the next start is at most twice as large as the largest that has begun", wanted)
 	default:
 		return text
 	}

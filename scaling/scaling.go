@@ -18,7 +18,8 @@ type Input struct {
 	PerFile     time.Duration // time that one file takes; 0 is not known yet
 	Concurrency int           // files that one worker has in hand at once; 0 is 1
 	DrainTarget time.Duration // time in which the files should be done; 0 is as soon as can be
-	Startup     time.Duration // time from starting a worker to its first file; 0 is not known
+	Startup     time.Duration // least time that it has taken from starting a worker until it worked; 0 is not known
+	Begun       int           // workers of the largest start-up that has begun
 
 	Pending  int // workers that will begin by themselves
 	Queued   int // start-ups of which workers wait in a queue: job arrays
@@ -51,6 +52,7 @@ const (
 	NoRoom      Reason = "NoRoom"      // maxWorkers allows no more while others drain or are held
 	MaxPending  Reason = "MaxPending"  // maxPending allows no more before some have begun
 	MaxQueued   Reason = "MaxQueued"   // maxPending allows no more before those that wait in the queue have begun
+	Doubling    Reason = "Doubling"    // in a queue waits not more than twice the largest start-up that has begun
 )
 
 // Desired decides.
@@ -135,12 +137,15 @@ func (d *decision) limit() {
 	if in.MaxQueued > 0 && in.Queued >= in.MaxQueued {
 		d.atMost(in.current(), MaxQueued)
 	}
+	if in.MaxQueued > 0 { // minWorkers is somebody's own wish
+		d.atMost(max(in.Min, in.current(), in.Running+max(1, 2*in.Begun)), Doubling)
+	}
 }
 
 // sane takes what cannot be for the nearest that can.
 func (in Input) sane() Input {
 	for _, n := range []*int{
-		&in.Min, &in.Max, &in.MaxPending, &in.Backlog, &in.InHand, &in.Pending, &in.MaxQueued, &in.Queued, &in.Running, &in.Draining, &in.Held,
+		&in.Min, &in.Max, &in.MaxPending, &in.Backlog, &in.InHand, &in.Pending, &in.MaxQueued, &in.Queued, &in.Running, &in.Draining, &in.Held, &in.Begun,
 	} {
 		*n = max(0, *n)
 	}

@@ -44,7 +44,10 @@ func TestDesired(t *testing.T) {
 		{"maxPending for minWorkers", Input{Max: 9, Min: 5, MaxPending: 2}, Output{2, MaxPending, "2 workers: no files wait; 5 wanted, 2 at once may wait to start (maxPending)"}},
 		{"maxPending lowered below what is pending", Input{Max: 9, MaxPending: 1, Backlog: 5000, Pending: 4, PerFile: time.Second, DrainTarget: target}, Output{4, MaxPending, "4 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, 1 at once may wait to start (maxPending)"}},
 		{"one start-up waits in the queue", Input{Max: 9, MaxQueued: 1, Queued: 1, Pending: 2, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{3, MaxQueued, "3 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, those before wait in the queue (maxPending is 1)"}},
-		{"none waits in the queue", Input{Max: 9, MaxQueued: 1, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{9, Backlog, "9 workers: 5000 files at 1.0 s each, target 10m"}},
+		{"none waits in the queue", Input{Max: 9, MaxQueued: 1, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target, Begun: 4}, Output{9, Backlog, "9 workers: 5000 files at 1.0 s each, target 10m"}},
+		{"the second start-up", Input{Max: 9, MaxQueued: 1, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target, Begun: 1}, Output{3, Doubling, "3 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, the next start is at most twice as large as the largest that has begun"}},
+		{"two start-ups may wait, and are doubled together", Input{Max: 9, MaxQueued: 2, Queued: 1, Pending: 1, Backlog: 5000, Running: 3, PerFile: time.Second, DrainTarget: target, Begun: 2}, Output{7, Doubling, "7 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, the next start is at most twice as large as the largest that has begun"}},
+		{"minWorkers are not doubled", Input{Max: 9, Min: 6, MaxQueued: 1, Backlog: 5000, PerFile: time.Second, DrainTarget: target}, Output{6, Doubling, "6 workers: 5000 files at 1.0 s each, target 10m; 9 wanted, the next start is at most twice as large as the largest that has begun"}},
 		{"a held start-up waits in the queue", Input{Max: 9, MaxQueued: 1, Queued: 1, Held: 1, Backlog: 50}, Output{0, MaxQueued, "no workers: 50 files; 1 wanted, those before wait in the queue (maxPending is 1)"}},
 		{"held workers are pending", Input{Max: 9, MaxPending: 2, Held: 2, Backlog: 5000, Running: 1, PerFile: time.Second, DrainTarget: target}, Output{1, MaxPending, "1 worker: 5000 files at 1.0 s each, target 10m; 9 wanted, 2 at once may wait to start (maxPending)"}},
 		{"held workers take room", Input{Max: 3, Held: 2, Backlog: 500}, Output{1, SlowStart, "1 worker: 500 files, the first shows how long one takes"}},
@@ -77,7 +80,7 @@ func random(rng *rand.Rand) Input {
 		PerFile: duration(100 * time.Millisecond), Concurrency: rng.IntN(5),
 		DrainTarget: duration(time.Second), Startup: duration(100 * time.Millisecond),
 		Pending: rng.IntN(2) * rng.IntN(6), Queued: rng.IntN(3), Running: rng.IntN(6),
-		Draining: rng.IntN(2) * rng.IntN(3), Held: rng.IntN(3) * rng.IntN(3) / 2,
+		Draining: rng.IntN(2) * rng.IntN(3), Held: rng.IntN(3) * rng.IntN(3) / 2, Begun: rng.IntN(4),
 	}
 }
 
@@ -113,6 +116,9 @@ var properties = []struct {
 	}},
 	{"starts none above maxPending start-ups", func(in Input, _ Output, starts int) bool {
 		return starts <= 0 || in.MaxQueued == 0 || in.Queued < in.MaxQueued
+	}},
+	{"what waits in a queue is at most twice what has begun", func(in Input, out Output, starts int) bool {
+		return starts <= 0 || in.MaxQueued == 0 || out.Workers <= max(in.Min, in.Running+max(1, 2*in.Begun))
 	}},
 	{"starts no more than there are files", func(in Input, out Output, starts int) bool {
 		return starts <= 0 || out.Workers <= max(in.Min, in.Backlog+in.InHand)

@@ -148,6 +148,7 @@ func (s *Spool) claimedDir(id string) string  { return filepath.Join(s.workerDir
 func (s *Spool) tmpDir(id string) string      { return filepath.Join(s.workerDir(id), "tmp") }
 func (s *Spool) fencedPath(id string) string  { return filepath.Join(s.workerDir(id), "fenced") }
 func (s *Spool) exitPath(id string) string    { return filepath.Join(s.workerDir(id), "exit.json") }
+func (s *Spool) askedPath() string            { return s.path("asked.json") }
 func (s *Spool) bornPath(id string) string    { return filepath.Join(s.workerDir(id), "born.json") }
 
 // QueueDir is the folder of the batches that wait; workers watch it.
