@@ -43,6 +43,8 @@ type plane struct {
 	control  *embedded.ControlPlane
 	executor *process.Executor
 	slurm    *slurmbridge.Executor // nil where there is no Slurm
+	hurry    context.Context       // beside slurm: ends when somebody has asked twice for the end
+	calm     context.CancelFunc
 	tasks    *task.Reconciler
 	client   client.Client // not cached
 	cached   client.Reader // as the controllers see it; nil before begin
@@ -73,6 +75,7 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 		if p.slurm, err = newSlurm(log); err != nil {
 			return nil, errors.Join(err, p.closeExecutors(ctx))
 		}
+		p.hurry, p.calm = cli.Again() // who is in a hurry is not to leave jobs behind
 	}
 	if p.control, err = embedded.Start(ctx, embedded.Options{CRDs: crds}); err != nil {
 		return nil, errors.Join(err, p.closeExecutors(ctx))
@@ -163,8 +166,10 @@ func (p *plane) endWorkers(ctx context.Context) error {
 	if p.slurm == nil {
 		return p.closeExecutors(ctx)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM) // who is in a hurry is not to leave jobs behind
+	defer p.calm()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM) // one is enough by now
 	defer stop()
+	defer context.AfterFunc(p.hurry, stop)()
 	jobs := make(chan error, 1)
 	go func() { jobs <- p.tasks.End(ctx) }()
 	err := p.executor.Close(ctx)
@@ -177,6 +182,7 @@ func (p *plane) endWorkers(ctx context.Context) error {
 func (p *plane) closeExecutors(ctx context.Context) error {
 	if p.slurm != nil {
 		p.slurm.Close()
+		p.calm()
 	}
 	return p.executor.Close(ctx)
 }

@@ -28,10 +28,11 @@ func WithSignals(ctx context.Context) (context.Context, context.CancelFunc) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		defer signal.Stop(signals)
 		select {
 		case <-ctx.Done():
+			signal.Stop(signals)
 		case s := <-signals:
+			signal.Stop(signals) // first: a second one that follows at once is not to be swallowed
 			code := ExitInterrupted
 			if s == syscall.SIGTERM {
 				code = ExitTerminated
@@ -40,6 +41,26 @@ func WithSignals(ctx context.Context) (context.Context, context.CancelFunc) {
 		}
 	}()
 	return ctx, func() { cancel(nil) }
+}
+
+// Again returns a context that the second SIGINT or SIGTERM from now on ends. Until it is canceled none ends the process.
+func Again() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for range cap(signals) {
+			select {
+			case <-ctx.Done():
+				signal.Stop(signals)
+				return
+			case <-signals:
+			}
+		}
+		cancel()
+		signal.Stop(signals)
+	}()
+	return ctx, cancel
 }
 
 // Interrupted returns the signal that has ended ctx, if one has.

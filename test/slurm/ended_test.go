@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"os/exec"
+	"strings"
 	"testing"
 
 	"tigerflow.dev/tigerflow/slurmbridge/slurmtest"
@@ -14,8 +15,13 @@ func TestNobodyIsBlamed(t *testing.T) {
 	for name, end := range map[string]func(w *work, running []string){
 		"canceled": func(w *work, running []string) { slurmtest.Admin(w, "scancel", running[:len(running)/2]...) },
 		"requeued": func(w *work, running []string) {
-			slurmtest.Admin(w, "scontrol", "update", "jobid="+running[0], "requeue=1")
-			slurmtest.Admin(w, "scontrol", "requeue", running[0])
+			for _, args := range [][]string{{"update", "jobid=" + running[0], "requeue=1"}, {"requeue", running[0]}} {
+				// The job of an earlier round may have been the one that ran: it finds its worker's folder taken, and is gone.
+				out, err := exec.Command("sudo", append([]string{"--non-interactive", "scontrol"}, args...)...).CombinedOutput()
+				if err != nil && !strings.Contains(string(out), "already") {
+					w.Fatalf("%v: %s", err, out)
+				}
+			}
 		},
 		"preempted": func(w *work, _ []string) {
 			out, err := exec.Command("sbatch", "--partition=batch", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=exit").CombinedOutput()
