@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -64,7 +65,8 @@ func (s *settings) manager(log logr.Logger) (ctrl.Manager, error) {
 			BindAddress: s.metrics, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization, CertDir: s.certificates,
 		},
 		HealthProbeBindAddress: s.health,
-		LeaderElection:         s.elect, LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+		Controller:             ctrlconfig.Controller{SkipNameValidation: new(true)}, // tests run several in a process
+		LeaderElection:         s.elect, LeaderElectionReleaseOnCancel: true,         // the process ends with the manager
 	}
 	if s.elect {
 		lock, err := s.lock()

@@ -50,7 +50,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("dispatcher").
 		Watches(&v1alpha1.Task{}, own(func(o client.Object) (Owner, bool) { return OwnerOf(o.(*v1alpha1.Task)) })). //nolint:errcheck // it is one
 		Watches(&v1alpha1.Pipeline{}, own(func(o client.Object) (Owner, bool) {
-			return Owner{kindPipeline, o.GetNamespace(), o.GetName()}, true
+			return Owner{KindPipeline, o.GetNamespace(), o.GetName()}, true
 		})).
 		Watches(&corev1.Pod{}, own(func(o client.Object) (Owner, bool) { return ownerOfPod(o), true })).
 		WatchesMetadata(&corev1.Namespace{}, handler.TypedEnqueueRequestsFromMapFunc(r.ownersIn)).

@@ -11,10 +11,10 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 )
 
-// Kinds of owners.
+// The kinds of owners.
 const (
-	kindTask     = "Task"
-	kindPipeline = "Pipeline"
+	KindTask     = "Task"
+	KindPipeline = "Pipeline"
 )
 
 // Owner names what a dispatcher's Pod belongs to: a Task by itself, or a Pipeline, all of whose Tasks it dispatches. Kind is ""
@@ -28,10 +28,10 @@ func OwnerOf(t *v1alpha1.Task) (Owner, bool) {
 	if t.Spec.Type == v1alpha1.TaskSlurm {
 		return Owner{}, false
 	}
-	if p := metav1.GetControllerOf(t); isOurs(p) && p.Kind == kindPipeline {
-		return Owner{kindPipeline, t.Namespace, p.Name}, true
+	if p := metav1.GetControllerOf(t); isOurs(p) && p.Kind == KindPipeline {
+		return Owner{KindPipeline, t.Namespace, p.Name}, true
 	}
-	return Owner{kindTask, t.Namespace, t.Name}, true
+	return Owner{KindTask, t.Namespace, t.Name}, true
 }
 
 // ownerOfPod is the owner that a Pod names.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,6 +47,7 @@ type input struct {
 	workspace v1alpha1.Workspace
 	identity  Identity
 	sameNode  bool
+	workers   []*v1alpha1.Pod // what the author says of the Pods of each Task's workers; nil where nothing
 }
 
 // pod is the Pod of a dispatcher. The volume of its workspace must be set.
@@ -58,6 +60,9 @@ func (t *Template) pod(in *input) (*corev1.Pod, error) {
 		},
 		Spec: t.spec(in),
 	}
+	if err := place(&pod.Spec, in); err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(pod) // without what differs between two Tasks of the same name
 	if err != nil {
 		return nil, err
@@ -68,6 +73,38 @@ func (t *Template) pod(in *input) (*corev1.Pod, error) {
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: in.owner.Kind, Name: in.owner.Name, UID: in.object.GetUID(), Controller: new(true),
 	}}
 	return pod, nil
+}
+
+// place has the Pod use the secrets by which the workers' images are pulled, and, where all must run on one node, choose one that
+// the workers of the first Task with something to say can run on.
+func place(spec *corev1.PodSpec, in *input) error {
+	chosen := !in.sameNode
+	for _, w := range in.workers {
+		if w == nil {
+			continue
+		}
+		for _, secret := range w.ImagePullSecrets {
+			ref := corev1.LocalObjectReference{Name: secret.Name}
+			if !slices.Contains(spec.ImagePullSecrets, ref) {
+				spec.ImagePullSecrets = append(spec.ImagePullSecrets, ref)
+			}
+		}
+		if chosen || w.NodeSelector == nil && w.Tolerations == nil && w.Affinity == nil {
+			continue
+		}
+		chosen = true
+		text, err := json.Marshal(v1alpha1.Pod{NodeSelector: w.NodeSelector, Tolerations: w.Tolerations, Affinity: w.Affinity})
+		if err != nil {
+			return err
+		}
+		theirs := corev1.PodSpec{} // its fields have the same names
+		if err := json.Unmarshal(text, &theirs); err != nil {
+			return err
+		}
+		spec.NodeSelector, spec.Affinity = theirs.NodeSelector, theirs.Affinity
+		spec.Tolerations = append(spec.Tolerations, theirs.Tolerations...)
+	}
+	return nil
 }
 
 // labels are on all that is made for dispatchers.
@@ -124,7 +161,7 @@ func (t *Template) container(in *input, subPath string) corev1.Container {
 // args are those of cmd/dispatcher.
 func (t *Template) args(in *input) []string {
 	which := "--task="
-	if in.owner.Kind == kindPipeline {
+	if in.owner.Kind == KindPipeline {
 		which = "--pipeline="
 	}
 	args := []string{

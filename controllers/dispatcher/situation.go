@@ -57,9 +57,9 @@ func (r *Reconciler) look(ctx context.Context, o Owner) (*situation, error) {
 	}
 	var err error
 	switch o.Kind {
-	case kindTask:
+	case KindTask:
 		err = r.lookAtTask(ctx, s)
-	case kindPipeline:
+	case KindPipeline:
 		err = r.lookAtPipeline(ctx, s)
 	}
 	if err != nil {
@@ -99,6 +99,7 @@ func (r *Reconciler) lookAtPipeline(ctx context.Context, s *situation) error {
 			s.tasks = append(s.tasks, t)
 		}
 	}
+	slices.SortFunc(s.tasks, func(a, b *v1alpha1.Task) int { return strings.Compare(a.Name, b.Name) }) // what is made of them is to be the same
 	return nil
 }
 
@@ -129,9 +130,11 @@ func (r *Reconciler) decide(ctx context.Context, s *situation) error {
 		s.wait(faultPoll)
 		return nil
 	}
-	s.want, err = r.Template.pod(&input{
-		owner: s.owner, object: s.object, workspace: s.workspace, identity: identity, sameNode: how == sharedByNode,
-	})
+	in := &input{owner: s.owner, object: s.object, workspace: s.workspace, identity: identity, sameNode: how == sharedByNode}
+	for _, t := range s.tasks {
+		in.workers = append(in.workers, t.Spec.Pod)
+	}
+	s.want, err = r.Template.pod(in)
 	return err
 }
 

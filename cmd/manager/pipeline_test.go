@@ -1,0 +1,72 @@
+package main
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"tigerflow.dev/tigerflow/api/v1alpha1"
+)
+
+// A Pipeline has one dispatcher for all its Tasks whose workers are Pods. It goes when these are complete.
+func TestPipelineHasOneDispatcher(t *testing.T) {
+	s := newSite(t)
+	s.begin()
+	s.create("Pipeline", "p", "{output: {directory: out}, completeAfterIdle: 0s, "+workspace+"}", `{tasks: [
+		{name: a, type: Local, output: {extension: .a}, handler: {builtin: echo}},
+		{name: b, dependsOn: a, type: LocalAsync, localAsync: {concurrency: 2}, output: {extension: .b}, handler: {builtin: echo}},
+		{name: c, dependsOn: b, type: Slurm, slurm: {time: 1h}, output: {extension: .c}, handler: {builtin: echo}}]}`)
+	pod := s.pod("tigerflow-pipeline-p", any1)
+	if owner := metav1.GetControllerOf(pod); owner.Kind != "Pipeline" || owner.Name != "p" {
+		t.Errorf("it belongs to %+v", owner)
+	}
+	s.wait("all Tasks", func() bool { return s.count(&v1alpha1.TaskList{}) == 3 })
+	s.kubelet("tigerflow-pipeline-p", ready)
+	s.report("p-a", v1alpha1.ReasonComplete)
+	s.report("p-c", v1alpha1.ReasonRunning)
+	if !s.exists("tigerflow-pipeline-p") {
+		t.Error("it went before all its Tasks were complete")
+	}
+	s.complete("p-a", "p-b")
+	if n := s.count(&corev1.PodList{}); n != 0 {
+		t.Errorf("%d Pods are left", n)
+	}
+}
+
+// complete reports Tasks as complete, whatever the Pipeline makes of their specs meanwhile, until no Pod is left.
+func (s *site) complete(names ...string) {
+	s.Helper()
+	s.wait("the end of the Pods", func() bool {
+		for _, name := range names {
+			if t := s.get(name); t.Status.ObservedGeneration != t.Generation || len(t.Status.Conditions) == 0 || t.Status.Conditions[1].Status != metav1.ConditionTrue {
+				s.report(name, v1alpha1.ReasonComplete)
+			}
+		}
+		return s.count(&corev1.PodList{}) == 0
+	})
+}
+
+func (s *site) count(list client.ObjectList) int {
+	s.Helper()
+	s.must(s.client.List(s.Context(), list, client.InNamespace(s.namespace)))
+	switch l := list.(type) {
+	case *v1alpha1.TaskList:
+		return len(l.Items)
+	case *corev1.PodList:
+		return len(l.Items)
+	}
+	return 0
+}
+
+// A Task that others have changed is written as a whole again.
+func TestPipelineTakesItsTasksBack(t *testing.T) {
+	s := newSite(t)
+	s.begin()
+	s.create("Pipeline", "p", "{output: {directory: out}, "+workspace+"}", "{tasks: [{name: a, type: Local, output: {extension: .a}, handler: {builtin: echo}}]}")
+	s.wait("the Task", func() bool { return s.count(&v1alpha1.TaskList{}) == 1 })
+	s.must(s.client.Patch(t.Context(), s.get("p-a"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"timeout":"1h"}}`))))
+	s.wait("the Task to be as it was", func() bool { return s.get("p-a").Spec.Timeout == nil })
+}
