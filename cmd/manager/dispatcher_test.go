@@ -21,7 +21,7 @@ func TestTaskHasADispatcher(t *testing.T) {
 	s.patchNamespace(`{"metadata":{"annotations":{"tigerflow.dev/uid":"2001","tigerflow.dev/gid":"100","tigerflow.dev/groups":"30,20"}}}`)
 	s.begin()
 	s.task("words", "{pod: {imagePullSecrets: [{name: registry}], nodeSelector: {disk: ssd}}}")
-	pod := s.pod("tigerflow-task-words", any1)
+	pod := s.pod("tigerflow-task-words", there)
 	spec := &pod.Spec
 	if got := spec.SecurityContext; *got.RunAsUser != 2001 || *got.RunAsGroup != 100 || len(got.SupplementalGroups) != 2 || got.FSGroup != nil {
 		t.Errorf("it runs as %+v", got)
@@ -57,7 +57,7 @@ func TestRoleBindingIsKept(t *testing.T) {
 	s := newSite(t)
 	s.begin()
 	s.task("t", "{}")
-	s.pod("tigerflow-task-t", any1)
+	s.pod("tigerflow-task-t", there)
 	binding := &rbacv1.RoleBinding{}
 	s.must(s.client.Get(t.Context(), s.key("tigerflow-dispatcher"), binding))
 	binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"})
@@ -73,7 +73,7 @@ func TestDispatcherOfACompleteTask(t *testing.T) {
 	s := newSite(t)
 	s.begin()
 	s.task("t", "{completeAfterIdle: 0s}")
-	first := s.pod("tigerflow-task-t", any1)
+	first := s.pod("tigerflow-task-t", there)
 	s.kubelet("tigerflow-task-t", ready)
 	s.report("t", v1alpha1.ReasonRunning)
 	s.report("t", v1alpha1.ReasonComplete)
@@ -88,7 +88,7 @@ func TestDispatcherIsMadeAnew(t *testing.T) {
 	s := newSite(t)
 	s.begin()
 	s.task("t", "{}")
-	last := s.pod("tigerflow-task-t", any1)
+	last := s.pod("tigerflow-task-t", there)
 	for _, step := range []struct {
 		name string
 		do   func()
@@ -116,7 +116,7 @@ func TestDispatcherOfNobody(t *testing.T) {
 	s := newSite(t)
 	s.begin()
 	s.task("t", "{}")
-	pod := s.pod("tigerflow-task-t", any1)
+	pod := s.pod("tigerflow-task-t", there)
 	s.must(s.client.Patch(t.Context(), pod, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`))))
 	s.pod("tigerflow-task-t", func(p *corev1.Pod) bool { return p.UID != pod.UID && metav1.GetControllerOf(p) != nil })
 	orphan := &corev1.Pod{ObjectMeta: s.meta("orphan")}
@@ -133,7 +133,7 @@ func TestTaskTellsOfItsPod(t *testing.T) {
 	s := newSite(t)
 	s.begin()
 	s.task("t", "{}")
-	s.pod("tigerflow-task-t", any1)
+	s.pod("tigerflow-task-t", there)
 	s.kubelet("tigerflow-task-t", "{conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: no node}]}")
 	s.state("t", stalled(v1alpha1.ReasonPodUnschedulable))
 	s.kubelet("tigerflow-task-t", "{conditions: [{type: PodScheduled, status: 'True'}], containerStatuses: [{name: dispatcher, image: i, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ImagePullBackOff}}}]}")
@@ -143,7 +143,7 @@ func TestTaskTellsOfItsPod(t *testing.T) {
 	version := s.get("t").ResourceVersion
 	s.patchNamespace(`{"metadata":{"annotations":{"unrelated":"x"}}}`) // which has all be looked at again
 	s.kubelet("tigerflow-task-t", "{conditions: [{type: Ready, status: 'False', lastTransitionTime: '2020-01-01T00:00:00Z'}]}")
-	s.pod("tigerflow-task-t", any1)
+	s.pod("tigerflow-task-t", there)
 	if got := s.get("t"); got.ResourceVersion != version {
 		t.Errorf("a Task that was heard of just now has been written: %s", conditionsOf(got))
 	}
@@ -177,7 +177,7 @@ func TestWorkspaceThatPodsCannotUse(t *testing.T) {
 			}
 			if tt.mend != nil {
 				tt.mend(s)
-				s.pod("tigerflow-task-t", any1)
+				s.pod("tigerflow-task-t", there)
 			} else if s.exists("tigerflow-task-t") {
 				t.Error("there is a Pod")
 			}
@@ -191,7 +191,7 @@ func TestWorkspaceOfOneNode(t *testing.T) {
 	s.claim("disk", corev1.ReadWriteOnce)
 	s.begin()
 	s.task("t", "{workspace: {path: /w, volume: {persistentVolumeClaim: {claimName: disk}}}, pod: {nodeSelector: {disk: ssd}, tolerations: [{key: gpu, operator: Exists}]}}")
-	pod := s.pod("tigerflow-task-t", any1)
+	pod := s.pod("tigerflow-task-t", there)
 	if args := pod.Spec.Containers[0].Args; args[len(args)-1] != "--same-node" {
 		t.Errorf("its flags are %v", args)
 	}
@@ -205,13 +205,15 @@ func TestPodThatIsRefused(t *testing.T) {
 	quota := &corev1.ResourceQuota{ObjectMeta: s.meta("none")}
 	s.must(yaml.Unmarshal([]byte("{hard: {pods: '0'}}"), &quota.Spec))
 	s.must(s.client.Create(t.Context(), quota))
+	quota.Status = corev1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: quota.Spec.Hard}
+	s.must(s.client.Status().Update(t.Context(), quota))
 	s.begin()
 	s.task("t", "{}")
 	if got := readyMessage(s.state("t", stalled(v1alpha1.ReasonPodRefused))); !strings.Contains(got, "quota") {
 		t.Errorf("it says %s", got)
 	}
 	s.must(s.client.Delete(t.Context(), quota))
-	s.pod("tigerflow-task-t", any1)
+	s.pod("tigerflow-task-t", there)
 }
 
 func TestNamespaceThatSaysNoUser(t *testing.T) {

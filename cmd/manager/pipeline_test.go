@@ -19,7 +19,7 @@ func TestPipelineHasOneDispatcher(t *testing.T) {
 		{name: a, type: Local, output: {extension: .a}, handler: {builtin: echo}},
 		{name: b, dependsOn: a, type: LocalAsync, localAsync: {concurrency: 2}, output: {extension: .b}, handler: {builtin: echo}},
 		{name: c, dependsOn: b, type: Slurm, slurm: {time: 1h}, output: {extension: .c}, handler: {builtin: echo}}]}`)
-	pod := s.pod("tigerflow-pipeline-p", any1)
+	pod := s.pod("tigerflow-pipeline-p", there)
 	if owner := metav1.GetControllerOf(pod); owner.Kind != "Pipeline" || owner.Name != "p" {
 		t.Errorf("it belongs to %+v", owner)
 	}

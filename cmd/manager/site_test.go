@@ -152,7 +152,7 @@ func (s *site) pod(name string, ok func(*corev1.Pod) bool) *corev1.Pod {
 	return p
 }
 
-func any1(*corev1.Pod) bool { return true }
+func there(*corev1.Pod) bool { return true }
 
 func (s *site) noPod(name string) {
 	s.Helper()

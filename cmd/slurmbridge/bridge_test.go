@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +24,7 @@ import (
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/internal/kube"
+	"tigerflow.dev/tigerflow/internal/kube/wiretest"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/spool/spooltest"
 )
@@ -33,7 +36,7 @@ type site struct {
 	jobs           *process.Executor // outlives each bridge, as Slurm does
 	client         client.Client
 	bridge         *running
-	wire           *wire // from the bridges to the API server
+	wire           *wiretest.Wire // from the bridges to the API server
 }
 
 // running is a bridge.
@@ -65,6 +68,16 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// newWire has the rules of config/rbac/bridge.yaml, where the sources are: on a cluster of the tests they are not.
+func newWire(t *testing.T) *wiretest.Wire {
+	t.Helper()
+	rules, err := wiretest.Rules("../../config/rbac/bridge.yaml")
+	if err != nil && (!errors.Is(err, fs.ErrNotExist) || os.Getenv("TIGERFLOW_SLURM_LAB") == "") {
+		t.Fatal(err)
+	}
+	return wiretest.New(t, apiServer, rules)
+}
+
 func (s *site) must(err error) {
 	s.Helper()
 	if err != nil {
@@ -77,7 +90,7 @@ func (s *site) prepare(edit func(*settings)) (b *bridge, ready chan struct{}) {
 	ready = make(chan struct{})
 	b = &bridge{
 		settings: &settings{
-			name: "default", namespace: s.namespace, rest: s.wire.config, limits: &limits{}, metrics: "0", state: filepath.Join(s.dir, "state"),
+			name: "default", namespace: s.namespace, rest: s.wire.Config, limits: &limits{}, metrics: "0", state: filepath.Join(s.dir, "state"),
 		},
 		executor: s.jobs, meters: newMeters(), log: logr.Discard(), ready: func() { close(ready) },
 	}
@@ -262,10 +275,10 @@ func (s *site) serves() {
 
 // While the API server is away workers are started and files are done; the status catches up.
 func TestBridgeOutlivesTheAPIServer(t *testing.T) {
-	for name, tt := range map[string]struct{ away, back func(*wire) }{
-		"Cut":          {func(w *wire) { w.set(cut) }, func(w *wire) { w.set(whole) }},
-		"Silent":       {func(w *wire) { w.set(frozen) }, func(w *wire) { w.set(whole) }},
-		"Unauthorized": {func(w *wire) { w.denied.Store(true) }, func(w *wire) { w.denied.Store(false) }},
+	for name, tt := range map[string]struct{ away, back func(*wiretest.Wire) }{
+		"Cut":          {func(w *wiretest.Wire) { w.Set(wiretest.Cut) }, func(w *wiretest.Wire) { w.Set(wiretest.Whole) }},
+		"Silent":       {func(w *wiretest.Wire) { w.Set(wiretest.Frozen) }, func(w *wiretest.Wire) { w.Set(wiretest.Whole) }},
+		"Unauthorized": {func(w *wiretest.Wire) { w.Denied.Store(true) }, func(w *wiretest.Wire) { w.Denied.Store(false) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)

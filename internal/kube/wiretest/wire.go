@@ -1,4 +1,6 @@
-package main
+// Package wiretest puts a wire between a program under test and the API server: tests can cut it, and it lets through only what the
+// program has a right to.
+package wiretest
 
 import (
 	"io"
@@ -9,51 +11,56 @@ import (
 	"sync/atomic"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/client-go/rest"
 )
 
-// wire is the way from a bridge to the API server, which a test can cut.
-type wire struct {
-	config *rest.Config
-	denied atomic.Bool // every request is answered with 401
+// Wire is the way from a program to the API server.
+type Wire struct {
+	Config *rest.Config // of the program
+	Denied atomic.Bool  // every request is answered with 401
 
 	listener net.Listener
 	mu       sync.Mutex
-	mode     int
+	mode     Mode
 	conns    map[net.Conn]bool
 }
 
-// What becomes of connections.
+// Mode is what becomes of connections.
+type Mode int
+
+// Modes.
 const (
-	whole  = iota
-	cut    // they are closed
-	frozen // they are accepted, and nothing ever comes
+	Whole  Mode = iota
+	Cut         // they are closed
+	Frozen      // they are accepted, and nothing ever comes
 )
 
-func newWire(t *testing.T) *wire {
+// New is a Wire to a server for as long as the test. It refuses what rules do not allow, and fails the test for it.
+func New(t *testing.T, to *rest.Config, rules []rbacv1.PolicyRule) *Wire {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{config: rest.CopyConfig(apiServer), listener: l, conns: map[net.Conn]bool{}}
-	server, err := url.Parse(apiServer.Host)
+	w := &Wire{Config: rest.CopyConfig(to), listener: l, conns: map[net.Conn]bool{}}
+	server, err := url.Parse(to.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.config.Host = "https://" + l.Addr().String()
-	w.config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &gate{T: t, next: next, wire: w} })
+	w.Config.Host = "https://" + l.Addr().String()
+	w.Config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &gate{T: t, next: next, wire: w, rules: rules} })
 	var served sync.WaitGroup
 	served.Go(func() { w.serve(&served, server.Host) })
 	t.Cleanup(func() {
 		_ = l.Close()
-		w.set(cut)
+		w.Set(Cut)
 		served.Wait()
 	})
 	return w
 }
 
-func (w *wire) serve(served *sync.WaitGroup, server string) {
+func (w *Wire) serve(served *sync.WaitGroup, server string) {
 	for {
 		client, err := w.listener.Accept()
 		if err != nil {
@@ -64,7 +71,7 @@ func (w *wire) serve(served *sync.WaitGroup, server string) {
 }
 
 // pass carries one connection for as long as it is not cut.
-func (w *wire) pass(client net.Conn, server string) {
+func (w *Wire) pass(client net.Conn, server string) {
 	defer client.Close()
 	there, err := net.Dial("tcp", server)
 	if err != nil {
@@ -73,7 +80,7 @@ func (w *wire) pass(client net.Conn, server string) {
 	defer there.Close()
 	w.mu.Lock()
 	w.conns[client], w.conns[there] = true, true
-	if w.mode == cut {
+	if w.mode == Cut {
 		_ = client.Close()
 	}
 	w.mu.Unlock()
@@ -94,11 +101,11 @@ func (w *wire) pass(client net.Conn, server string) {
 	both.Wait()
 }
 
-// set changes what becomes of all connections, those that are open included.
-func (w *wire) set(mode int) {
+// Set changes what becomes of all connections, those that are open included.
+func (w *Wire) Set(mode Mode) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.mode = mode; mode == frozen {
+	if w.mode = mode; mode == Frozen {
 		return
 	}
 	for c := range w.conns { // what was frozen lacks bytes
@@ -109,12 +116,12 @@ func (w *wire) set(mode int) {
 // valve drops what is written while the wire is frozen.
 type valve struct {
 	net.Conn
-	wire *wire
+	wire *Wire
 }
 
 func (v *valve) Write(p []byte) (int, error) {
 	v.wire.mu.Lock()
-	drop := v.wire.mode == frozen
+	drop := v.wire.mode == Frozen
 	v.wire.mu.Unlock()
 	if drop {
 		return len(p), nil
@@ -122,20 +129,21 @@ func (v *valve) Write(p []byte) (int, error) {
 	return v.Conn.Write(p)
 }
 
-// gate refuses what a bridge has no right to, and everything as a server does that does not know a token any more.
+// gate refuses what a program has no right to, and everything as a server does that does not know a token any more.
 type gate struct {
 	*testing.T
-	next http.RoundTripper
-	wire *wire
+	next  http.RoundTripper
+	wire  *Wire
+	rules []rbacv1.PolicyRule
 }
 
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	code := http.StatusUnauthorized
-	if !g.wire.denied.Load() {
-		if allowed(g.T, r) {
+	if !g.wire.Denied.Load() {
+		if allowed(g.T, g.rules, r) {
 			return g.next.RoundTrip(r)
 		}
-		g.Errorf("%s %s is not among the rules of config/rbac/bridge.yaml", r.Method, r.URL)
+		g.Errorf("%s %s is not among the rules of the program", r.Method, r.URL)
 		code = http.StatusForbidden
 	}
 	return &http.Response{
