@@ -20,9 +20,12 @@ type End struct {
 }
 
 // WorkerEnded tells that a worker has certainly ended, or is to be treated so: it is fenced before anything of it is given
-// to others. Telling it again does nothing.
+// to others, and before it is born if it never was. Telling it again does nothing.
 func (d *Dispatcher) WorkerEnded(ctx context.Context, id string, end End) error {
 	return d.call(ctx, func() {
+		if _, known := d.workers[id]; !known {
+			d.meet(id, 0, time.Now())
+		}
 		if w := d.workers[id]; w != nil && w.ended == nil {
 			w.ended = &end
 			d.quiet = 0

@@ -77,8 +77,11 @@ func TestRun(t *testing.T) {
 	w.publish(h.files[0])
 	must(t, l.WorkerEnded(t.Context(), w.id, End{Blame: true, Message: "gone"}))
 	must(t, l.WorkerEnded(t.Context(), w.id, End{}))     // once more
-	must(t, l.WorkerEnded(t.Context(), "x.0.r1", End{})) // whoever that is
+	must(t, l.WorkerEnded(t.Context(), "x.0.r1", End{})) // it was never born, and never will be
 	l.until("drained", func(s *Snapshot) bool { return s.Drained && s.Done == 2 && len(s.Workers) == 0 })
+	if w, born, err := r.s.Bear("x.0.r1", spool.Born{}); born || err != nil || !r.s.IsFenced("x.0.r1") {
+		t.Errorf("a worker that was said to have ended is born: %v, %v", w, err)
+	}
 	if l.calls.Load() == 0 {
 		t.Error("nobody was told of the changes")
 	}

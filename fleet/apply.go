@@ -41,7 +41,7 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 	if err := f.hold.check(now); err != nil {
 		return r, err
 	}
-	if f.spool.Spec().Type == spool.TypeLocal && (anyAlive(mine) || len(snap.Workers) > 0) {
+	if f.isLocal() && (anyAlive(mine) || len(snap.Workers) > 0) {
 		return r, nil // never two: the next one starts when the last one's end is certain and recovered from
 	}
 	return f.start(ctx, now, need, missing, mine, r)

@@ -191,7 +191,7 @@ func (f *field) phase(id executor.WorkerID, p executor.Phase) {
 // dies ends a worker, with a word if there is a reason.
 func (f *field) dies(id executor.WorkerID, w *spool.Worker, p executor.Phase, reason spool.ExitReason) {
 	f.t.Helper()
-	f.phase(id, p)
+	f.exec.workers[id] = executor.Worker{ID: id, Phase: p, Witnessed: true}
 	if reason != "" {
 		must(f.t, w.Exit(reason, &spool.Failure{Type: string(reason), Message: "because"}))
 	}

@@ -4,6 +4,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -34,16 +35,18 @@ type Need struct {
 
 // Report is what a Step found.
 type Report struct {
-	Pending, Running, Desired int           // workers
-	Held                      int           // of Pending: not before a person acts
-	Draining                  int           // of Running: they take nothing more
-	Leaving                   int           // of Running: their wall time is nearly up while files wait
-	Queued                    int           // start-ups of which workers are Pending
-	Waits, HeldBy             Example       // of the Pending workers, and of the Held ones
-	Message                   string        // why so many are desired
-	Stall                     *Stall        // a person must act; now and then one worker tries whether that was done
-	Crashing                  *spool.Exit   // workers end badly; the next is started after a pause
-	Next                      time.Duration // when to step again if nothing happens; 0 is never
+	Pending, Running, Desired int                    // workers
+	Held                      int                    // of Pending: not before a person acts
+	Draining                  int                    // of Running: they take nothing more
+	Leaving                   int                    // of Running: their wall time is nearly up while files wait
+	Queued                    int                    // start-ups of which workers are Pending
+	Waits, HeldBy             Example                // of the Pending workers, and of the Held ones
+	Message                   string                 // why so many are desired
+	Stall                     *Stall                 // a person must act; now and then one worker tries whether that was done
+	Mend                      *executor.StalledError // what the executor says a person must mend for workers to start; nil if nothing
+	Unreachable               Example                // of the workers that live by the files alone; Ref is empty if there is none
+	Crashing                  *spool.Exit            // workers end badly; the next is started after a pause
+	Next                      time.Duration          // when to step again if nothing happens; 0 is never
 }
 
 // Example is one worker of several.
@@ -123,10 +126,11 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	if err := f.see(now, snap, mine); err != nil {
 		return Report{}, err
 	}
+	f.doubt(now, snap, mine)
 	if err := f.ends(ctx, snap, mine); err != nil {
 		return Report{}, err
 	}
-	if err := f.learn(now, snap, mine); err != nil {
+	if err := f.learn(ctx, now, snap, mine); err != nil {
 		return Report{}, err
 	}
 	if err := f.forget(ctx, snap, mine); err != nil {
@@ -137,6 +141,7 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	}
 	r := f.count(now, need, snap, mine)
 	r.Stall, r.Crashing = f.ladder.stall, f.ladder.last
+	r.Mend = cmp.Or(r.Mend, f.ladder.mend)
 	if snap.Recovering {
 		return r, nil
 	}
@@ -170,6 +175,9 @@ func (f *Fleet) count(now time.Time, need Need, snap *dispatcher.Snapshot, mine 
 	queued := map[startUp]bool{}
 	for _, id := range slices.Sorted(maps.Keys(mine)) {
 		w := mine[id]
+		if w.Phase == executor.Unknown && w.Ref != "" && r.Unreachable == (Example{}) {
+			r.Unreachable = Example{Reason: w.Reason, Ref: w.Ref}
+		}
 		switch {
 		case w.Phase.Terminal():
 		case w.Phase == executor.Terminating, f.outOfDate(w): // or it is about to be drained
@@ -203,6 +211,7 @@ func (r *Report) example(w executor.Worker) {
 	if w.Phase == executor.Held {
 		to = &r.HeldBy
 		r.Held++
+		r.Mend = cmp.Or(r.Mend, w.Stall)
 	}
 	if *to == (Example{}) {
 		*to = Example{Reason: w.Reason, Ref: w.Ref}

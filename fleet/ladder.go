@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,10 +31,11 @@ type ladder struct {
 	settled int64       // files done or failed
 	last    *spool.Exit // the last bad end
 	stall   *Stall
+	mend    *executor.StalledError // what the executor says of the last bad end
 }
 
 // learn takes the lessons of the workers that have ended since the last Step.
-func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
+func (f *Fleet) learn(ctx context.Context, now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
 	if !snap.Recovering && f.ladder.progress(snap.Done+snap.Failed) {
 		f.hold.pause = 0
 	}
@@ -49,6 +51,13 @@ func (f *Fleet) learn(now time.Time, snap *dispatcher.Snapshot, mine map[string]
 		}
 		if !unborn && !f.spool.IsFenced(id) {
 			continue // the dispatcher has yet to recover from it
+		}
+		if unborn && f.isLocal() && !w.Witnessed && !f.spool.IsFenced(id) {
+			// Its program may yet begin somewhere: it is to find its slot taken before another worker has the next.
+			if err := f.dispatcher.WorkerEnded(ctx, id, dispatcher.End{Message: describe(w)}); err != nil {
+				return err
+			}
+			continue
 		}
 		exit, err := f.lastWord(id)
 		if err != nil {
@@ -93,6 +102,9 @@ func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
 		exit = &spool.Exit{Reason: spool.ExitError, Failure: &spool.Failure{Type: "WorkerDied", Message: describe(w)}}
 	}
 	bad := l.blame(exit)
+	if w.Stall != nil {
+		l.mend, bad = w.Stall, true
+	}
 	if !bad && !fruitless(w, exit) {
 		return
 	}
@@ -108,7 +120,7 @@ func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
 	}
 	pause := min(ladderFirst<<min(max(l.bad, len(l.empty)-1), 20), ladderLast)
 	l.bad++
-	if l.stall != nil {
+	if l.stall != nil || l.mend != nil {
 		pause = max(pause, stallRetry)
 	}
 	l.until = now.Add(pause)

@@ -14,6 +14,9 @@ import (
 const (
 	// fresh is how old news of a worker may be to show that it lives. Workers give a sign every five seconds.
 	fresh = 30 * time.Second
+	// silence is for how long there must be no news of a worker of a Local Task whose end nobody has witnessed before another
+	// one is started. Such a worker ends itself when it could not give a sign for a third of that.
+	silence = 90 * time.Second
 	// lookPeriod is how often it is looked, at most, which of the workers that wait have been born.
 	lookPeriod = time.Second
 )
@@ -63,6 +66,26 @@ func (f *Fleet) see(now time.Time, snap *dispatcher.Snapshot, mine map[string]ex
 	}
 	return f.lastWords(now, snap, mine)
 }
+
+// doubt keeps those workers of a Local Task among the living whose end is not certain: there are never two. What a control
+// plane says of one is no witness, and neither is that it says nothing.
+func (f *Fleet) doubt(now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) {
+	if !f.isLocal() || f.swept {
+		return
+	}
+	for _, state := range snap.Workers {
+		w, listed := mine[state.ID]
+		if listed && (!w.Phase.Terminal() || w.Witnessed) || now.Sub(state.News) >= silence {
+			continue
+		}
+		if id, err := executor.ParseWorkerID(state.ID); err == nil {
+			w.ID, w.Phase, w.Ref = id, executor.Unknown, cmp.Or(w.Ref, state.ID)
+			mine[state.ID] = w
+		}
+	}
+}
+
+func (f *Fleet) isLocal() bool { return f.spool.Spec().Type == spool.TypeLocal }
 
 // adopt has the executor follow a worker that its list lacks, if it can.
 func (f *Fleet) adopt(id string) (executor.Worker, bool) {

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -59,6 +58,9 @@ func (s *state) take(st flow.State) {
 	s.snapshot, s.fleet, s.unavailable, s.waiting = st.Snapshot, st.Fleet, st.Unavailable, st.Waiting
 	if st, ok := executor.Stalled(s.unavailable); ok {
 		s.stall, s.unavailable = &stall{reason: stallReason(st.Reason), message: st.Message}, nil
+	}
+	if m := s.fleet.Mend; m != nil && s.stall == nil && s.fleet.Running == 0 {
+		s.stall = &stall{reason: stallReason(m.Reason), message: m.Message}
 	}
 	s.complete, s.finished = st.Complete, st.Finished
 	s.wait(st.Next)
@@ -165,7 +167,7 @@ func (s *state) atWork() metav1.Condition {
 	case s.fleet.Crashing != nil:
 		return condition(no, v1alpha1.ReasonWaiting, "the next worker starts after a pause")
 	case s.fleet.Pending > 0 && s.fleet.Running == 0 && s.fleet.Waits.Reason+s.fleet.HeldBy.Reason != "":
-		return condition(no, v1alpha1.ReasonWaiting, "PENDING (Reason: %s)", printable(cmp.Or(s.fleet.Waits.Reason, s.fleet.HeldBy.Reason)))
+		return condition(no, v1alpha1.ReasonWaiting, "%s", s.waits())
 	case s.fleet.Pending+s.fleet.Running > 0:
 		return condition(no, v1alpha1.ReasonStarting, "workers start")
 	}
@@ -198,8 +200,10 @@ func (s *state) degraded() metav1.Condition {
 		return condition(yes, v1alpha1.ReasonExecutorUnavailable, "%s", printable(s.unavailable.Error()))
 	case s.fleet.Crashing != nil && s.fleet.Crashing.Failure != nil:
 		return crashing(s.fleet.Crashing)
-	case s.fleet.Held > 0:
+	case s.fleet.Held > 0 || s.fleet.Mend != nil:
 		return workersHeld(s.fleet)
+	case s.fleet.Unreachable.Ref != "" && s.task.Spec.Type != v1alpha1.TaskSlurm:
+		return unreachable(s.fleet.Unreachable)
 	case s.snapshot != nil && s.snapshot.StagingFault != "":
 		return condition(yes, v1alpha1.ReasonStagingFailed, "%s: no new file is taken before this is mended", printable(s.snapshot.StagingFault))
 	case s.snapshot != nil && len(s.snapshot.Slow()) > 0:

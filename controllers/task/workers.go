@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,7 +14,9 @@ import (
 // stallReason is the condition's reason for what an executor says a person must mend.
 func stallReason(of string) v1alpha1.Reason {
 	switch r := v1alpha1.Reason(of); r {
-	case v1alpha1.ReasonSubmissionRefused, v1alpha1.ReasonWorkerNotRunnable, v1alpha1.ReasonLogNotWritable:
+	case v1alpha1.ReasonSubmissionRefused, v1alpha1.ReasonWorkerNotRunnable, v1alpha1.ReasonLogNotWritable,
+		v1alpha1.ReasonPodRefused, v1alpha1.ReasonImageNotPulled, v1alpha1.ReasonContainerNotStarted, v1alpha1.ReasonWorkerNotExecutable,
+		v1alpha1.ReasonWorkspaceNotFound:
 		return r
 	default:
 		return v1alpha1.ReasonInvalidWorker
@@ -29,8 +32,30 @@ func crashing(exit *spool.Exit) metav1.Condition {
 	return condition(metav1.ConditionTrue, v1alpha1.ReasonWorkersCrashing, "%s", text)
 }
 
+// waits says what keeps workers from starting, in the words of their backend.
+func (s *state) waits() string {
+	example := cmp.Or(s.fleet.Waits, s.fleet.HeldBy)
+	if s.task.Spec.Type == v1alpha1.TaskSlurm {
+		return fmt.Sprintf("PENDING (Reason: %s)", printable(cmp.Or(example.Reason, s.fleet.HeldBy.Reason)))
+	}
+	return printable(fmt.Sprintf("workers wait: the Pod %s: %s", example.Ref, example.Reason))
+}
+
+// unreachable says that a worker is known to live by the files alone.
+func unreachable(w fleet.Example) metav1.Condition {
+	text := "the Pod " + w.Ref
+	if w.Reason != "" {
+		text += ": " + w.Reason
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonNodeUnreachable,
+		"%s: by the files its worker may live, and no other is started before its end is certain: bring the node back", printable(text))
+}
+
 // workersHeld says what keeps jobs from starting, and what to do.
 func workersHeld(r fleet.Report) metav1.Condition {
+	if r.Mend != nil {
+		return condition(metav1.ConditionTrue, v1alpha1.ReasonWorkersHeld, "%s", printable(r.Mend.Message))
+	}
 	workers := "1 worker is held"
 	if r.Held > 1 {
 		workers = fmt.Sprintf("%d workers are held", r.Held)

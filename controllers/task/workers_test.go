@@ -68,6 +68,31 @@ func TestConditionsOfWorkers(t *testing.T) {
 			"True Running: 1 worker; " + wait.Message, "False AsExpected: nothing wrong",
 		},
 		{
+			"pod unschedulable",
+			flow.State{Fleet: fleet.Report{Pending: 1, Waits: fleet.Example{Reason: "Unschedulable: 0/1 nodes are available", Ref: "t-k-0-r1"}}},
+			nil,
+			"False Waiting: workers wait: the Pod t-k-0-r1: Unschedulable: 0/1 nodes are available", "False AsExpected: nothing wrong",
+		},
+		{
+			"pod refused",
+			flow.State{Fleet: fleet.Report{Pending: 1, Held: 1, Mend: &executor.StalledError{Reason: "ImageNotPulled", Message: "correct it"}}},
+			nil,
+			"False ImageNotPulled: correct it", "True WorkersHeld: correct it",
+		},
+		{
+			"pod held, some run",
+			flow.State{Fleet: fleet.Report{Pending: 1, Running: 1, Held: 1, Message: "2 workers", Mend: &executor.StalledError{Reason: "ImageNotPulled", Message: "correct it"}}},
+			alive,
+			"True Running: 2 workers", "True WorkersHeld: correct it",
+		},
+		{
+			"pod of a lost node",
+			flow.State{Fleet: fleet.Report{Running: 1, Message: "1 worker", Unreachable: fleet.Example{Reason: "the node n does not answer", Ref: "t-k-0-r1"}}},
+			alive,
+			"True Running: 1 worker", "True NodeUnreachable: the Pod t-k-0-r1: the node n does not answer: by the files its worker may live, " +
+				"and no other is started before its end is certain: bring the node back",
+		},
+		{
 			"refused",
 			flow.State{Unavailable: &executor.StalledError{Reason: "SubmissionRefused", Message: "invalid partition"}},
 			nil,
@@ -94,6 +119,9 @@ func TestConditionsOfWorkers(t *testing.T) {
 	} {
 		c.found.Snapshot = &dispatcher.Snapshot{Pending: 1, Workers: c.workers}
 		s := state{task: slurmTask(), now: time.Now()}
+		if strings.HasPrefix(c.name, "pod") {
+			s.task = &v1alpha1.Task{Spec: v1alpha1.TaskSpec{TaskTemplate: v1alpha1.TaskTemplate{Type: v1alpha1.TaskLocal}}}
+		}
 		s.take(c.found)
 		for _, got := range s.conditions() {
 			text := string(got.Status) + " " + got.Reason + ": " + got.Message
@@ -103,7 +131,7 @@ func TestConditionsOfWorkers(t *testing.T) {
 			if want := c.degraded; got.Type == v1alpha1.ConditionDegraded && text != want {
 				t.Errorf("%s: Degraded is %q, want %q", c.name, text, want)
 			}
-			if refused := strings.HasPrefix(c.name, "refused"); got.Type == v1alpha1.ConditionStalled && (got.Status == metav1.ConditionTrue) != refused {
+			if refused := strings.HasSuffix(c.name, "refused") || strings.HasPrefix(c.name, "refused"); got.Type == v1alpha1.ConditionStalled && (got.Status == metav1.ConditionTrue) != refused {
 				t.Errorf("%s: Stalled is %q", c.name, text)
 			}
 		}
