@@ -45,7 +45,10 @@ func idsOf(workers []executor.Worker) []executor.WorkerID {
 }
 
 func argumentsArriveVerbatim(b *bench) {
-	const text = "quotes ' \" ` $HOME $(id) \\ # * ; & | < > ! ~ {} line\nbreak, tab\t, blank  blank, ü \xff\xfe"
+	text := "quotes ' \" ` $HOME $(id) $$ $$(id) \\ # * ; & | < > ! ~ {} line\nbreak, tab\t, blank  blank, ü"
+	if !b.h.UTF8 {
+		text += " \xff\xfe"
+	}
 	s := b.spec(0, "--print", text, "--exit", "0", "--", "", "-x", "--spool")
 	b.start(s)
 	// JSON cannot spell the invalid bytes; the log has them.

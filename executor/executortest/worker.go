@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 
+	"tigerflow.dev/tigerflow/internal/inpod"
 	"tigerflow.dev/tigerflow/internal/tether"
 )
 
@@ -29,13 +30,22 @@ import (
 //	--deaf         ignores SIGTERM
 //	--wall-time D, --elapsed D   are those of a worker; it does not heed them
 //
-// Started as `<test binary> sweep --id ID` it ends what a worker has left, as the worker program does.
+// Started as `<test binary> sweep --id ID` it ends what a worker has left, as the worker program does, and as `<test binary>
+// install DIR` it installs itself.
 //
 // Without --exit and --raise it works until SIGTERM, then exits 0. Like a real worker it does nothing if the folder of
 // its id is there already, and if its lifeline ends it ends with all that it started.
 func Main(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
+		case "install":
+			if err := inpod.Install(os.Args[2], "version"); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		case "version":
+			os.Exit(0)
 		case "run":
 			os.Exit(work(os.Args[2:]))
 		case "hold":
@@ -85,6 +95,9 @@ func work(args []string) int {
 	if err != nil {
 		return 2
 	}
+	if err := inpod.Log(); err != nil {
+		return s.fail(err)
+	}
 	parentGone, err := tether.Lifeline()
 	if err != nil {
 		return s.fail(err)
@@ -99,6 +112,9 @@ func work(args []string) int {
 	signal.Notify(terminate, syscall.SIGTERM)
 	if err := s.comeToWork(args); err != nil {
 		return s.fail(err)
+	}
+	if s.raise != 0 && os.Getpid() == 1 {
+		return 128 + s.raise // no signal of its own ends the first process of a container; of a stranger's this is what is told
 	}
 	if s.raise != 0 {
 		if err := syscall.Kill(os.Getpid(), syscall.Signal(s.raise)); err != nil {
