@@ -31,7 +31,7 @@ type Executor interface {
 	List(ctx context.Context) ([]Worker, error)
 
 	// Stop asks workers to end and returns without waiting for it. Those that are ending, have ended or are unknown
-	// are left as they are, except that Kill hastens one that drains.
+	// are left as they are, except that Kill hastens one that drains where the backend can.
 	Stop(ctx context.Context, ids []WorkerID, mode StopMode) error
 
 	// Forget drops ended workers from the list. A caller forgets a worker once it has recorded its end. Those that

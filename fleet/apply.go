@@ -17,7 +17,7 @@ const learnPoll = 100 * time.Millisecond
 // apply starts and drains workers until there are as many as desired.
 func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispatcher.Snapshot, mine map[string]executor.Worker, r Report) (Report, error) {
 	if snap.Ending == spool.RequestStop {
-		return r, f.kill(ctx, mine)
+		return r, f.kill(ctx, snap, mine)
 	}
 	fit, surplus := f.sort(now, need, snap, mine, r.Desired)
 	if err := f.stop(ctx, surplus, executor.Drain); err != nil {
@@ -47,12 +47,19 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, need Need, snap *dispa
 	return f.start(ctx, now, need, missing, mine, r)
 }
 
-// kill ends all workers at once, also those that drain.
-func (f *Fleet) kill(ctx context.Context, mine map[string]executor.Worker) error {
+// kill ends all workers at once. Those that drain are fenced as well, which ends them where a backend does not hasten them.
+func (f *Fleet) kill(ctx context.Context, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
 	var alive []executor.WorkerID
-	for _, w := range mine {
-		if !w.Phase.Terminal() {
-			alive = append(alive, w.ID)
+	live := living(snap)
+	for id, w := range mine {
+		if w.Phase.Terminal() {
+			continue
+		}
+		alive = append(alive, w.ID)
+		if w.Phase == executor.Terminating && live[id] {
+			if err := f.dispatcher.WorkerEnded(ctx, id, dispatcher.End{Message: "stopped"}); err != nil {
+				return err
+			}
 		}
 	}
 	return f.stop(ctx, alive, executor.Kill)

@@ -15,7 +15,9 @@ func TestLocalNeedsAWitness(t *testing.T) {
 		"lost": func(f *field) {
 			f.exec.workers[f.id(0, 1)] = executor.Worker{ID: f.id(0, 1), Phase: executor.Lost, Ref: "pod", Reason: "NodeLost"}
 		},
-		"failed": func(f *field) { f.exec.workers[f.id(0, 1)] = executor.Worker{ID: f.id(0, 1), Phase: executor.Failed, Ref: "pod"} },
+		"failed": func(f *field) {
+			f.exec.workers[f.id(0, 1)] = executor.Worker{ID: f.id(0, 1), Phase: executor.Failed, Ref: "pod"}
+		},
 		"absent": func(f *field) { delete(f.exec.workers, f.id(0, 1)) },
 	} {
 		t.Run(name, func(t *testing.T) {

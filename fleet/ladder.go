@@ -44,32 +44,38 @@ func (f *Fleet) learn(ctx context.Context, now time.Time, snap *dispatcher.Snaps
 		if !w.Phase.Terminal() || live[id] || f.known[id].told {
 			continue
 		}
-		born, err := f.spool.ReadBorn(id)
-		unborn := errors.Is(err, fs.ErrNotExist)
-		if err != nil && !unborn {
-			return fmt.Errorf("reading who worker %s was: %w", id, err)
-		}
-		if !unborn && !f.spool.IsFenced(id) {
-			continue // the dispatcher has yet to recover from it
-		}
-		if unborn && f.isLocal() && !w.Witnessed && !f.spool.IsFenced(id) {
-			// Its program may yet begin somewhere: it is to find its slot taken before another worker has the next.
-			if err := f.dispatcher.WorkerEnded(ctx, id, dispatcher.End{Message: describe(w)}); err != nil {
-				return err
-			}
-			continue
-		}
-		exit, err := f.lastWord(id)
-		if err != nil {
+		if err := f.learnOf(ctx, now, id, w); err != nil {
 			return err
 		}
-		f.note(id, func(k *knowledge) { k.told = true })
-		if w.Phase == executor.Canceled {
-			f.hold.canceled(now, w)
+	}
+	return nil
+}
+
+func (f *Fleet) learnOf(ctx context.Context, now time.Time, id string, w executor.Worker) error {
+	born, err := f.spool.ReadBorn(id)
+	unborn := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !unborn {
+		return fmt.Errorf("reading who worker %s was: %w", id, err)
+	}
+	if !f.spool.IsFenced(id) {
+		if !unborn {
+			return nil // the dispatcher has yet to recover from it
 		}
-		if unborn || born.Revision == f.spool.Spec().Revision { // else it says nothing of the present Task
-			f.ladder.climb(now, w, exit)
+		if f.isLocal() && !w.Witnessed {
+			// Its program may yet begin somewhere: it is to find its slot taken before another worker has the next.
+			return f.dispatcher.WorkerEnded(ctx, id, dispatcher.End{Message: describe(w)})
 		}
+	}
+	exit, err := f.lastWord(id)
+	if err != nil {
+		return err
+	}
+	f.note(id, func(k *knowledge) { k.told = true })
+	if w.Phase == executor.Canceled {
+		f.hold.canceled(now, w)
+	}
+	if unborn || born.Revision == f.spool.Spec().Revision { // else it says nothing of the present Task
+		f.ladder.climb(now, w, exit)
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type Harness struct {
 	Close func(t *testing.T, e executor.Executor)
 	// Outlive says that workers go on when their executor is closed, as jobs and Pods do.
 	Outlive bool
+	// Unhurried says that nothing hastens a worker that drains, as is with kubelets (kubernetes/kubernetes#113606).
+	Unhurried bool
 	// UTF8 says that the backend takes no other arguments than those in UTF-8.
 	UTF8 bool
 	// Patience bounds the wait for anything to happen; 0 is 20 s.

@@ -95,10 +95,10 @@ func work(args []string) int {
 	if err != nil {
 		return 2
 	}
-	if err := inpod.Log(); err != nil {
-		return s.fail(err)
-	}
 	parentGone, err := tether.Lifeline()
+	if err == nil {
+		err = inpod.Log()
+	}
 	if err != nil {
 		return s.fail(err)
 	}
@@ -113,15 +113,16 @@ func work(args []string) int {
 	if err := s.comeToWork(args); err != nil {
 		return s.fail(err)
 	}
-	if s.raise != 0 && os.Getpid() == 1 {
+	switch {
+	case s.raise != 0 && os.Getpid() == 1:
 		return 128 + s.raise // no signal of its own ends the first process of a container; of a stranger's this is what is told
-	}
-	if s.raise != 0 {
-		if err := syscall.Kill(os.Getpid(), syscall.Signal(s.raise)); err != nil {
-			return s.fail(err)
-		}
-	} else if s.exit >= 0 {
+	case s.raise != 0:
+		err = syscall.Kill(os.Getpid(), syscall.Signal(s.raise))
+	case s.exit >= 0:
 		return s.exit
+	}
+	if err != nil {
+		return s.fail(err)
 	}
 	if s.deaf {
 		terminate = nil

@@ -94,7 +94,7 @@ func New(c Config) *Executor {
 			return c.Pods.Watch(ctx, o)
 		},
 	}
-	reflector := cache.NewReflectorWithOptions(source, &corev1.Pod{}, store{e}, cache.ReflectorOptions{Name: "worker pods", ResyncPeriod: lookAgain})
+	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(source, c.Pods), &corev1.Pod{}, store{e}, cache.ReflectorOptions{Name: "worker pods", ResyncPeriod: lookAgain})
 	go func() { // ends with Close
 		defer close(e.ended)
 		reflector.RunWithContext(ctx)

@@ -213,8 +213,10 @@ func (f facts) reason(s state) string {
 		return "stopped"
 	case s.name == "Deleted":
 		return "somebody has deleted the Pod"
-	case s.name == "NodeUnreachable", s.name == "NodeLost", s.name == "Unknown":
+	case s.name == "NodeUnreachable", s.name == "Unknown":
 		return "the node " + f.pod.Spec.NodeName + " does not answer"
+	case s.name == "NodeLost":
+		return "the node " + f.pod.Spec.NodeName + " has not ended it in time"
 	case s.name == "Unscheduled" && scheduled != nil:
 		add(scheduled.Reason, scheduled.Message)
 	case f.pod.Status.Reason != "":
@@ -237,7 +239,7 @@ func (f facts) reason(s state) string {
 // lastLine is the end of what a container wrote, where the cause stands.
 func lastLine(message string) string {
 	message = strings.TrimSpace(message)
-	return message[strings.LastIndexByte(message, '\n')+1:]
+	return strings.TrimSpace(message[strings.LastIndexByte(message, '\n')+1:])
 }
 
 func stall(reason v1alpha1.Reason, format string, args ...any) *executor.StalledError {

@@ -108,8 +108,11 @@ func (c *Config) worker(t *v1alpha1.Task, s executor.Spec) corev1.Container {
 		WorkingDir: t.Spec.Workspace.Path, Resources: resources(s.Resources),
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		Env: []corev1.EnvVar{
-			{Name: "HOME", Value: scratchDir}, {Name: "TMPDIR", Value: scratchDir}, {Name: "XDG_CACHE_HOME", Value: scratchDir + "/.cache"},
-			{Name: tether.CookieEnv, Value: s.ID.String()}, {Name: inpod.LogEnv, Value: verbatim(s.Log)},
+			{Name: "HOME", Value: scratchDir},
+			{Name: "TMPDIR", Value: scratchDir},
+			{Name: "XDG_CACHE_HOME", Value: scratchDir + "/.cache"},
+			{Name: tether.CookieEnv, Value: s.ID.String()},
+			{Name: inpod.LogEnv, Value: verbatim(s.Log)},
 			{Name: protocol.EnvJob, Value: name(t, s.ID)},
 		},
 	}
