@@ -43,10 +43,11 @@ type timing struct {
 	stopped  time.Duration // from a cancellation until then
 	retry    time.Duration // after a listing that failed; doubled each time, up to list
 	absent   time.Duration // between two listings while a worker is missing from them
+	signals  time.Duration // for which a worker that goes on is signaled with each listing
 	messages time.Duration // how long slurmctld may sit on a request; 0 is the cluster's MessageTimeout
 }
 
-var usual = timing{list: 30 * time.Second, soon: 2 * time.Second, stopped: time.Second, retry: 2 * time.Second, absent: 10 * time.Second}
+var usual = timing{list: 30 * time.Second, soon: 2 * time.Second, stopped: time.Second, retry: 2 * time.Second, absent: 10 * time.Second, signals: 45 * time.Second}
 
 // missesUntilLost is how many good listings in a row must lack a worker that nothing else is known of.
 const missesUntilLost = 3
@@ -87,7 +88,7 @@ type worker struct {
 	drain    time.Duration
 	stopping bool      // it was asked to end
 	canceled bool      // before it began: Slurm drops such a one at once
-	signaled bool      // and that has reached its script, as far as can be known
+	signaled time.Time // and that was passed on to its script first then; zero is not yet
 	again    bool      // its job was started a second time, of which the end says nothing of the first
 	killAt   time.Time // when it has drained for too long; zero is not known
 	missing  int       // good listings in a row without it

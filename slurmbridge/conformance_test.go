@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) { executortest.Main(m) }
 
 // quick asks the cluster more often than a site would like.
-var quick = timing{list: 500 * time.Millisecond, soon: 100 * time.Millisecond, stopped: 100 * time.Millisecond, retry: 100 * time.Millisecond, absent: 300 * time.Millisecond}
+var quick = timing{list: 500 * time.Millisecond, soon: 100 * time.Millisecond, stopped: 100 * time.Millisecond, retry: 100 * time.Millisecond, absent: 300 * time.Millisecond, signals: 10 * time.Second}
 
 // newExecutor submits jobs that run the test binary, which lies where the nodes see it.
 func newExecutor(t *testing.T) *Executor {

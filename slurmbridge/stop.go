@@ -102,9 +102,12 @@ func (e *Executor) stopped(ids []executor.WorkerID, mode executor.StopMode, runn
 		if w == nil || w.Phase.Terminal() || w.array == "" {
 			continue
 		}
-		w.signaled = heard && slices.Contains(running, w.ref())
+		w.signaled = time.Time{}
+		if heard && slices.Contains(running, w.ref()) {
+			w.signaled = now
+		}
 		switch {
-		case mode == executor.Kill && !w.signaled:
+		case mode == executor.Kill && w.signaled.IsZero():
 			w.killAt = now
 		case mode == executor.Kill:
 			w.killAt = now.Add(killGrace)
@@ -119,7 +122,8 @@ func (e *Executor) stopped(ids []executor.WorkerID, mode executor.StopMode, runn
 	e.notify()
 }
 
-// insist repeats what workers were asked for that a listing shows as if they had not heard it.
+// insist repeats what workers were asked for that a listing shows as if they had not heard it. A signal that comes between Slurm's
+// word that a job runs and the first line of its script is lost, and a second one does no harm.
 func (e *Executor) insist(ctx context.Context) {
 	var begun, late []string
 	e.mu.Lock()
@@ -129,9 +133,11 @@ func (e *Executor) insist(ctx context.Context) {
 		case !w.stopping || w.Phase.Terminal():
 		case !w.killAt.IsZero() && now.After(w.killAt):
 			late = append(late, w.ref())
-		case !w.signaled && w.missing == 0:
+		case w.missing == 0 && (w.signaled.IsZero() || now.Sub(w.signaled) < e.cfg.timing.signals):
 			begun = append(begun, w.ref())
-			w.signaled = true
+			if w.signaled.IsZero() {
+				w.signaled = now
+			}
 		}
 	}
 	e.mu.Unlock()

@@ -2,6 +2,7 @@ package slurm
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,12 +21,23 @@ func (w *work) started() *tigerflow {
 	return r
 }
 
-// wantNobody checks that a run that has ended has left nothing behind.
+// wantNobody checks that a run that has ended has left nothing behind. The scripts of workers that have ended may yet have to see
+// them out.
 func (w *work) wantNobody() {
 	w.Helper()
-	if left := w.queue("PENDING,RUNNING,SUSPENDED", "%i %T"); len(left) > 0 {
+	if left := w.queue("PENDING,SUSPENDED", "%i %T"); len(left) > 0 {
 		w.Errorf("jobs are left behind: %q", left)
 	}
+	workers, err := filepath.Glob(w.path("out", ".tigerflow", "tasks", "t", "workers", "*"))
+	w.must(err)
+	for _, dir := range workers {
+		_, word := os.Stat(filepath.Join(dir, "exit.json"))
+		_, fenced := os.Stat(filepath.Join(dir, "fenced"))
+		if word != nil && fenced != nil {
+			w.Errorf("worker %s is left behind", filepath.Base(dir))
+		}
+	}
+	w.until("the end of all jobs", func() bool { return w.jobs(alive) == 0 })
 }
 
 // TestInterrupted: the files in hand are finished, jobs that wait leave the queue, and the next run goes on.
