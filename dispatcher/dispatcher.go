@@ -35,6 +35,7 @@ type Config struct {
 	Chain    Chain          // the Tasks around it; none if empty
 	Earlier  *spool.Earlier // what it finished counts as done; nil if there is none
 	Settle   time.Duration  // how long an input must not have changed before it is taken
+	Rest     time.Duration  // least time between two rounds while the workers have enough to do; 0 is none
 	Log      *slog.Logger
 	OnChange func() // called by the loop after each round that changed the Snapshot; it must not block
 }
@@ -122,7 +123,10 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		select { // hints that came during the round are worth one more, but not at once
 		case <-ctx.Done():
 			return d.settleLedger()
-		case <-time.After(gap - time.Since(began)):
+		case call := <-d.calls:
+			call()
+			continue
+		case <-time.After(max(gap, d.respite()) - time.Since(began)):
 		}
 		timer.Reset(time.Until(next))
 		select {
@@ -136,6 +140,15 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// respite is how long nothing needs to be looked at: half of the time for which what is queued keeps the workers busy, at most.
+func (d *Dispatcher) respite() time.Duration {
+	if d.cfg.Rest == 0 || d.queuedFiles == 0 {
+		return 0
+	}
+	busy := d.pace * float64(d.queuedFiles) / float64(max(1, d.live())*d.spec.InHand())
+	return min(d.cfg.Rest, time.Duration(busy/2*float64(time.Second)))
 }
 
 // settleLedger brings the ledger onto the disk before the loop ends.

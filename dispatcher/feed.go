@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"syscall"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 const (
 	batchTarget = 1.0  // seconds of user code in a batch, aimed at
 	batchMost   = 1000 // files in a batch
-	batchAhead  = 2    // batches that wait for each worker
+	batchAhead  = 2    // batches that wait for each worker,
+	aheadMost   = 16   // and at most where they are to keep it busy while the dispatcher rests
 	auditEvery  = 30 * time.Second
 	checkRest   = 5 // a large output folder is looked at for a sixth of the time at most
 )
@@ -94,7 +96,7 @@ func (d *Dispatcher) feed(_ context.Context, now time.Time) error {
 		}
 	}
 	live := max(1, d.live())
-	for ; queued < batchAhead*live+1; queued++ {
+	for ahead := d.ahead(); queued < ahead*live+1; queued++ {
 		files, alone := d.take(int(min(int64(d.batchSize(live)), d.room())))
 		if len(files) == 0 {
 			return nil
@@ -111,6 +113,15 @@ func (d *Dispatcher) feed(_ context.Context, now time.Time) error {
 		d.queuedFiles += int64(len(files))
 	}
 	return nil
+}
+
+// ahead is how many batches are to wait for each worker: what lasts for two rests.
+func (d *Dispatcher) ahead() int {
+	batch := d.pace * float64(d.size) / float64(d.spec.InHand()) // seconds of a worker
+	if d.cfg.Rest == 0 || batch == 0 {
+		return batchAhead
+	}
+	return max(batchAhead, int(min(aheadMost, math.Ceil(2*d.cfg.Rest.Seconds()/batch))))
 }
 
 // batchSize is one file until a duration is known; then batches grow to the target time, and shrink again with the

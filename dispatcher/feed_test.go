@@ -64,6 +64,47 @@ func TestBatchesGrowAndShrink(t *testing.T) {
 	r.want(r.drained(), 0, 0, 3000, 0)
 }
 
+// TestRespite: a dispatcher that is to rest queues what lasts for two rests, and looks again before half of it is over.
+func TestRespite(t *testing.T) {
+	const rest = 2 * time.Second
+	for seconds, want := range map[float64]struct {
+		queued  int
+		respite time.Duration
+	}{
+		0.8: {5 + 1, rest},
+		60:  {batchAhead + 1, rest},
+	} {
+		r := newRig(t)
+		r.input(numbered(500)...)
+		r.begin()
+		r.d.cfg.Rest = rest
+		w := r.worker(0, 1)
+		r.round()
+		if got := r.d.respite(); got != 0 {
+			t.Errorf("before a duration is known it rests for %s", got)
+		}
+		h := w.claim()
+		w.done(h, seconds, h.files...)
+		r.after(time.Second)
+		if q := r.queue(); q != want.queued {
+			t.Errorf("%v s each: %d batches wait for the worker, want %d", seconds, q, want.queued)
+		}
+		busy := time.Duration(seconds / 2 * float64(r.d.queuedFiles) * float64(time.Second))
+		if got := r.d.respite(); got != min(want.respite, busy) {
+			t.Errorf("%v s each: it rests for %s", seconds, got)
+		}
+		for h := w.claim(); h != nil; h = w.claim() {
+			w.done(h, seconds, h.files...)
+		}
+		r.now = r.now.Add(time.Second)
+		must(t, r.d.fold(t.Context(), r.now))
+		r.d.queuedFiles = 0
+		if got := r.d.respite(); got != 0 {
+			t.Errorf("with nothing queued it rests for %s", got)
+		}
+	}
+}
+
 func TestQueueFollowsTheWorkers(t *testing.T) {
 	r := newRig(t)
 	r.input(numbered(50)...)

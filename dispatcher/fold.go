@@ -49,7 +49,9 @@ func (d *Dispatcher) fold(_ context.Context, now time.Time) error {
 // meet begins to follow a worker.
 func (d *Dispatcher) meet(id string, offset int64, now time.Time) {
 	d.workers[id] = &worker{id: id, tail: d.spool.JournalTail(id, offset), beat: now}
-	d.wake.Add(d.spool.JournalPath(id))
+	if d.cfg.Rest == 0 { // else it would be called from its rest with every file
+		d.wake.Add(d.spool.JournalPath(id))
+	}
 }
 
 // foldWorker reads what is new in one journal into the ledger and the index.

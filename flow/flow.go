@@ -28,6 +28,7 @@ type Config struct {
 	Terms    Terms
 	Executor executor.Executor
 	Settle   time.Duration // 0 is the usual
+	Rest     time.Duration // least time between two looks while the workers have enough to do; 0 is none
 	Pipeline *Pipeline     // nil if the Task is one by itself
 	Log      *slog.Logger
 	Changed  func(*dispatcher.Snapshot) // may be nil; called by the loop after each change and at its end: it must not block
@@ -166,7 +167,7 @@ func (f *Flow) begin(c Config, chain dispatcher.Chain) {
 			c.Changed(d.Snapshot())
 		}
 	}
-	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Log: c.Log, OnChange: changed, Chain: chain, Earlier: f.earlier})
+	d = dispatcher.New(f.lock, dispatcher.Config{Settle: settle, Rest: c.Rest, Log: c.Log, OnChange: changed, Chain: chain, Earlier: f.earlier})
 	f.dispatcher, f.executor, f.fleet = d, c.Executor, fleet.New(f.lock.Spool(), c.Executor, d)
 	if f.earlyFleet != nil {
 		f.fleet.Inherit(f.earlyFleet)

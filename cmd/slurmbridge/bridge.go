@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +24,12 @@ import (
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/internal/kube"
+)
+
+// A login node is for everybody.
+const (
+	respite = 2 * time.Second // for which a dispatcher rests while its workers have enough to do
+	spacing = 2 * time.Second // between two writes of counters, of all Tasks together
 )
 
 // bridge runs the Slurm Tasks of one namespace that name it.
@@ -140,7 +147,7 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the controller: %w", err)
 	}
 	b.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), Finalize: true, TakeOver: b.takeOver, Period: kube.CounterPeriod,
+		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), Finalize: true, TakeOver: b.takeOver, Period: kube.CounterPeriod, Spacing: spacing, Rest: respite,
 		NewQueue: kube.NewQueue[ctrl.Request], Admit: b.limits.admit,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskSlurm: {Executor: w, Containers: true}},
 	}

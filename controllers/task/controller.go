@@ -62,6 +62,8 @@ type Reconciler struct {
 	Finalize bool                       // hold a deleted Task until its workers have ended, where no garbage collector ends them
 	TakeOver bool                       // take spools from holders that show no end
 	Period   time.Duration              // least time between two writes of counters that bring nothing new
+	Spacing  time.Duration              // the same of all Tasks together, on average; 0 is no bound
+	Rest     time.Duration              // least time between two looks at a Task whose workers have enough to do; 0 is none
 	NewQueue NewQueue                   // nil is controller-runtime's own, which measures itself twice a second
 	Admit    func(*v1alpha1.Task) error // says what of a Task is not allowed here, in words for its author; nil allows all
 	Now      func() time.Time
@@ -183,7 +185,7 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	return f.Open(spec, flow.Config{
 		Owner: r.owner(t), TakeOver: r.TakeOver,
 		Terms:    flow.Terms{Input: "input.directory", InputBase: "workspace.path and input.directory", Output: "output.directory"},
-		Executor: b.of(t), Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
+		Executor: b.of(t), Rest: r.Rest, Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
 		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
 	})
 }
@@ -268,11 +270,16 @@ func (r *Reconciler) changed(key types.NamespacedName, f *taskFlow, s *dispatche
 		return
 	}
 	if f.seen != nil && !significant(f.seen, s) {
-		r.queue.AddAfter(ctrl.Request{NamespacedName: key}, r.Period)
+		r.queue.AddAfter(ctrl.Request{NamespacedName: key}, r.period())
 		return
 	}
 	f.seen = s
 	r.queue.Add(ctrl.Request{NamespacedName: key})
+}
+
+// period is how long counters that bring nothing new wait; r.mu is held.
+func (r *Reconciler) period() time.Duration {
+	return max(r.Period, r.Spacing*time.Duration(len(r.flows)))
 }
 
 // follow looks at all Tasks again when an executor's workers change.

@@ -50,7 +50,10 @@ func (r *Reconciler) report(ctx context.Context, t *v1alpha1.Task, f *taskFlow, 
 
 // writeStatus applies what has changed of a Task's status, each part as its own field owner.
 func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s *state) error {
-	if s.snapshot != nil && !s.snapshot.Recovering && f.due(s, r.Period) {
+	r.mu.Lock()
+	period := r.period()
+	r.mu.Unlock()
+	if s.snapshot != nil && !s.snapshot.Recovering && f.due(s, period) {
 		files := v1alpha1.TaskStatus{Files: filesOf(s.snapshot), Pipeline: pipelineFilesOf(s.snapshot), RecentFailures: failuresOf(s.snapshot)}
 		have := v1alpha1.TaskStatus{Files: t.Status.Files, Pipeline: t.Status.Pipeline, RecentFailures: t.Status.RecentFailures}
 		if !apiequality.Semantic.DeepEqual(files, have) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -166,5 +168,19 @@ func TestStaleCacheAfterComplete(t *testing.T) {
 	h.must(err)
 	if len(epochs) != 1 {
 		t.Errorf("%d dispatchers ran, want one", len(epochs))
+	}
+}
+
+// TestSpacing: with many Tasks the counters of each wait for longer.
+func TestSpacing(t *testing.T) {
+	r := &Reconciler{Period: 10 * time.Second, Spacing: 2 * time.Second, flows: map[types.NamespacedName]*taskFlow{}}
+	for n, want := range map[int]time.Duration{1: 10 * time.Second, 5: 10 * time.Second, 9: 18 * time.Second} {
+		for i := range n {
+			r.flow(types.NamespacedName{Name: strconv.Itoa(i)})
+		}
+		if got := r.period(); got != want {
+			t.Errorf("%d Tasks: %s, want %s", n, got, want)
+		}
+		clear(r.flows)
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"tigerflow.dev/tigerflow/embedded/embeddedtest"
 )
 
-// A day of the bridge that is measured: ten Tasks, each with a tenth of a million files, which one worker gets through in a
-// day. Another tenth of a million are done already.
+// A day of the bridge that is measured: ten Tasks, each with a tenth of a million files that are done and one worker that waits.
+// Then come further files, a tenth of a million a day.
 const (
 	bridgeTasks = 10
 	doneFiles   = 100_000
@@ -64,17 +64,25 @@ func tenTasks(b *bench) (list []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err = site.steady(b.watch)
+	idle, err := site.steady(b.watch)
 	if err != nil {
 		return nil, err
 	}
+	if err := site.more(); err != nil {
+		return nil, err
+	}
+	busy, err := site.steady(b.watch)
+	if err != nil {
+		return nil, err
+	}
+	list = site.figures(idle, busy)
 	end, err := site.remove()
 	if err != nil {
 		return nil, err
 	}
 	what := fmt.Sprintf("bridge, %d Tasks: ", bridgeTasks)
 	return append(list,
-		atMost(what+"calls for each scale-up", float64(start.sum())/float64(max(1, start["sbatch"])), 2, "calls", start.String()+", from the start to the first outputs of all"),
+		atMost(what+"calls for each scale-up", float64(start.sum())/float64(max(1, start["sbatch"])), 2, "calls", start.String()+", from the start until all Tasks have a worker"),
 		atMost(what+"calls for each cancellation", float64(end.sum())/bridgeTasks, 2, "calls", end.String()+", from the deletion of all Tasks to the end of all jobs"),
 	), nil
 }
@@ -138,21 +146,26 @@ func (b *bench) newSite(g *ground) (_ *site, err error) {
 	return s, nil
 }
 
-// files makes the inputs and outputs, and inputs to be worked on for somewhat longer than is watched.
+// files makes inputs that have their outputs.
 func (s *site) files() error {
 	g := s.ground
 	if err := os.WriteFile(g.path("sleeper.py"), []byte(sleeperSource), 0o644); err != nil {
 		return err
 	}
-	todo := int((s.bench.watch + 3*time.Minute) / eachFile)
-	old := time.Now().Add(-time.Hour)
 	for i := range bridgeTasks {
-		in, out := fmt.Sprint("in", i), fmt.Sprint("out", i)
-		if err := errors.Join(g.links(in, ".txt", doneFiles), g.links(out, ".txt", doneFiles)); err != nil {
+		if err := errors.Join(g.links(fmt.Sprint("in", i), ".txt", doneFiles), g.links(fmt.Sprint("out", i), ".txt", doneFiles)); err != nil {
 			return err
 		}
-		for n := range todo {
-			path := g.path(in, "todo-"+inputName(n))
+	}
+	return nil
+}
+
+// more makes inputs to be worked on for somewhat longer than is watched, and waits until all Tasks are at it.
+func (s *site) more() error {
+	old := time.Now().Add(-time.Hour)
+	for n := range int((s.bench.watch + 3*time.Minute) / eachFile) {
+		for i := range bridgeTasks {
+			path := s.ground.path(fmt.Sprint("in", i), "todo-"+inputName(n))
 			if err := os.WriteFile(path, fmt.Append(nil, eachFile.Seconds()), 0o644); err != nil {
 				return err
 			}
@@ -161,11 +174,6 @@ func (s *site) files() error {
 			}
 		}
 	}
-	return nil
-}
-
-// settle waits until all Tasks have outputs, and for a minute more, until what follows a start is over.
-func (s *site) settle() (tally, error) {
 	err := s.await("first outputs", func() (bool, error) {
 		for i := range bridgeTasks {
 			list, err := filepath.Glob(s.ground.path(fmt.Sprint("out", i), "todo-*"))
@@ -174,6 +182,25 @@ func (s *site) settle() (tally, error) {
 			}
 		}
 		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.bench.pause(time.Minute)
+}
+
+// settle waits until each Task has its worker and knows its files, and for a minute more, until what follows a start is over.
+func (s *site) settle() (tally, error) {
+	err := s.await("the workers", func() (bool, error) {
+		var list v1alpha1.TaskList
+		err := s.client.List(s.bench.ctx, &list)
+		settled := 0
+		for _, t := range list.Items {
+			if t.Status.Files != nil && t.Status.Files.Done == doneFiles && t.Status.Workers != nil && t.Status.Workers.Running == 1 {
+				settled++
+			}
+		}
+		return settled == bridgeTasks, err
 	})
 	if err != nil {
 		return nil, err
@@ -185,43 +212,61 @@ func (s *site) settle() (tally, error) {
 	return t, err
 }
 
-// steady watches the bridge at work.
-func (s *site) steady(watch time.Duration) ([]figure, error) {
+// watched is what a bridge did in some time.
+type watched struct {
+	took      time.Duration
+	calls     tally
+	own       time.Duration // processor time
+	children  time.Duration // that of Slurm's commands
+	rss, peak int64         // KiB at the end
+}
+
+// steady watches the bridge.
+func (s *site) steady(watch time.Duration) (w watched, err error) {
+	pid := s.bridge.Process.Pid
 	before, err := s.calls.tally()
 	if err != nil {
-		return nil, err
+		return w, err
 	}
-	own, children, err := usedCPU(s.bridge.Process.Pid)
+	own, children, err := usedCPU(pid)
 	if err != nil {
-		return nil, err
+		return w, err
 	}
 	if err := s.bench.pause(watch); err != nil {
-		return nil, err
+		return w, err
 	}
 	after, err := s.calls.tally()
 	if err != nil {
-		return nil, err
+		return w, err
 	}
-	own2, children2, err := usedCPU(s.bridge.Process.Pid)
-	if err != nil {
-		return nil, err
+	w = watched{took: watch, calls: after.since(before)}
+	if w.own, w.children, err = usedCPU(pid); err != nil {
+		return w, err
 	}
-	memory, err := statusKiB(s.bridge.Process.Pid, "VmRSS")
-	if err != nil {
-		return nil, err
+	w.own, w.children = w.own-own, w.children-children
+	if w.rss, err = statusKiB(pid, "VmRSS"); err != nil {
+		return w, err
 	}
-	peak, err := statusKiB(s.bridge.Process.Pid, "VmHWM")
-	if err != nil {
-		return nil, err
-	}
-	made, what := after.since(before), fmt.Sprintf("bridge, %d Tasks: ", bridgeTasks)
-	used := own2 - own
+	w.peak, err = statusKiB(pid, "VmHWM")
+	return w, err
+}
+
+// perDay is the processor time that it would use in a day, in minutes.
+func (w watched) perDay() float64 { return w.own.Minutes() * float64(aDay) / float64(w.took) }
+
+// figures compares a bridge whose Tasks have nothing to do with one whose workers are busy.
+func (s *site) figures(idle, busy watched) []figure {
+	what, done := fmt.Sprintf("bridge, %d Tasks: ", bridgeTasks), fmt.Sprintf("with %d files done", bridgeTasks*doneFiles)
+	rate := bridgeTasks / eachFile.Seconds()
+	perFile := (busy.own.Seconds()/busy.took.Seconds() - idle.own.Seconds()/idle.took.Seconds()) / rate
 	return []figure{
-		atMost(what+"calls of Slurm's commands", float64(made.sum())*float64(time.Hour)/float64(watch), 120, "an hour", fmt.Sprintf("%s in %s", made, watch)),
-		atMost(what+fmt.Sprintf("CPU with %d files done", bridgeTasks*doneFiles), used.Minutes()*float64(aDay)/float64(watch), 10, "min/day",
-			fmt.Sprintf("%s in %s, %.1f files a second; Slurm's commands beside it %s; %s", used, watch, bridgeTasks/eachFile.Seconds(), children2-children, load())),
-		atMost(what+"memory", float64(memory/1024), 150, "MiB", fmt.Sprintf("peak %d MiB", peak/1024)),
-	}, nil
+		atMost(what+"calls of Slurm's commands", float64(busy.calls.sum())*float64(time.Hour)/float64(busy.took), 120, "an hour",
+			fmt.Sprintf("%s in %s; %s while idle", busy.calls, busy.took, idle.calls)),
+		{what: what + "CPU, idle, " + done, value: fmt.Sprintf("%.1f min/day", idle.perDay()), note: fmt.Sprintf("%s in %s", idle.own, idle.took)},
+		atMost(what+fmt.Sprintf("CPU, %.1f files a second, %s", rate, done), busy.perDay(), 10, "min/day",
+			fmt.Sprintf("%s in %s, so %.0f µs a file; Slurm's commands beside it %s; %s", busy.own, busy.took, 1e6*perFile, busy.children, load())),
+		atMost(what+"memory", float64(busy.rss/1024), 150, "MiB", fmt.Sprintf("peak %d MiB", busy.peak/1024)),
+	}
 }
 
 // remove deletes the Tasks and returns what the bridge called until their jobs had ended.
