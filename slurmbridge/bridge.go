@@ -97,7 +97,7 @@ type worker struct {
 
 // New returns an executor that submits jobs as the user who runs this process.
 func New(c Config) (*Executor, error) {
-	if err := find("sbatch", "squeue", "scancel"); err != nil {
+	if err := find("sbatch", "squeue", "scancel", "scontrol"); err != nil {
 		return nil, err
 	}
 	if c.timing == (timing{}) {

@@ -93,7 +93,7 @@ func find(names ...string) error {
 }
 
 // Available reports whether jobs can be submitted from here: whether Slurm's commands are on the PATH.
-func Available() bool { return find("sbatch", "squeue", "scancel") == nil }
+func Available() bool { return find("sbatch", "squeue", "scancel", "scontrol") == nil }
 
 // Environment is env less what would speak for the person who set it to sbatch and to the jobs: the defaults of Slurm's
 // commands, and a job that this process runs in. SLURM_CONF stays: it says where the cluster is.
