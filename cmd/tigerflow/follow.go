@@ -120,7 +120,8 @@ func (f *follower) draw(settled, total int64, state string) {
 	_ = f.bar.Set64(settled) // it cannot be above what was just made the most
 }
 
-// follow returns when every object is through, or cannot go on. It looks less often while nothing changes.
+// follow returns when every object is through, or cannot go on. It looks when an object changes, and for what objects do not
+// tell, less often while nothing changes.
 func (f *follower) follow(ctx context.Context) error {
 	period := followPeriod
 	timer := time.NewTimer(period)
@@ -132,6 +133,7 @@ func (f *follower) follow(ctx context.Context) error {
 			return nil
 		case <-over:
 			return errors.New("the control plane ended by itself")
+		case <-f.plane.changed:
 		case <-timer.C:
 		}
 		through, err := f.look(ctx)

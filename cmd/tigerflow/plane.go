@@ -13,8 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -48,6 +50,7 @@ type plane struct {
 	tasks    *task.Reconciler
 	client   client.Client // not cached
 	cached   client.Reader // as the controllers see it; nil before begin
+	changed  chan struct{} // receives after a change of what cached shows
 	log      logr.Logger
 
 	cancel context.CancelFunc // of the manager; nil before it was begun
@@ -67,7 +70,7 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{log: log, ended: make(chan struct{})}
+	p := &plane{log: log, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
 	if p.executor, err = process.New(binary); err != nil {
 		return nil, err
 	}
@@ -120,12 +123,36 @@ func (p *plane) begin(takeOver bool) error {
 		return fmt.Errorf("making the controller of Pipelines: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	for _, kind := range []client.Object{&v1alpha1.Task{}, &v1alpha1.Pipeline{}} {
+		if err := p.watch(ctx, mgr.GetCache(), kind); err != nil {
+			cancel()
+			return fmt.Errorf("watching objects: %w", err)
+		}
+	}
 	p.cancel = cancel
 	go func() {
 		defer close(p.ended)
 		p.err = mgr.Start(ctx)
 	}()
 	return nil
+}
+
+// watch has changed receive when an object of a kind has changed.
+func (p *plane) watch(ctx context.Context, c cache.Cache, kind client.Object) error {
+	i, err := c.GetInformer(ctx, kind)
+	if err != nil {
+		return err
+	}
+	tell := func() {
+		select {
+		case p.changed <- struct{}{}:
+		default:
+		}
+	}
+	_, err = i.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { tell() }, UpdateFunc: func(any, any) { tell() }, DeleteFunc: func(any) { tell() },
+	})
+	return err
 }
 
 // newQueue makes a queue without a name, which is not measured: an idle one does not wake up.

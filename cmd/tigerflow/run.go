@@ -19,7 +19,7 @@ import (
 
 const (
 	followPeriod = 100 * time.Millisecond
-	followRest   = time.Second // while nothing changes
+	followRest   = 5 * time.Second // while nothing changes
 )
 
 type runOptions struct {
@@ -195,7 +195,7 @@ func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstru
 	} else if err != nil && f.fresh() == 0 { // the error says it all
 		return err
 	}
-	summary, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	summary, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	return errors.Join(err, f.summarize(summary, stdout))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,17 +13,15 @@ import (
 	"tigerflow.dev/tigerflow/dispatcher"
 )
 
-// summarize prints what became of the files: the tables of kubectl, and a line or more for each object.
+// summarize prints what became of the files: the tables of kubectl, and a line or more for each object. The lines need no API
+// server, and come if it is too slow for the tables.
 func (f *follower) summarize(ctx context.Context, out io.Writer) error {
+	var err error
 	if len(f.pipelines) > 0 {
-		if err := printTable(ctx, f.plane.control.RESTConfig(), "pipelines", out); err != nil {
-			return err
-		}
+		err = printTable(ctx, f.plane.control.RESTConfig(), "pipelines", out)
 		fmt.Fprintln(out)
 	}
-	if err := printTable(ctx, f.plane.control.RESTConfig(), "tasks", out); err != nil {
-		return err
-	}
+	err = errors.Join(err, printTable(ctx, f.plane.control.RESTConfig(), "tasks", out))
 	for _, t := range f.tasks {
 		if t.pipeline == nil {
 			summarizeFiles(out, t.name, t.fresh(), t.took, directory(&t.object.Spec.Workspace, t.object.Spec.Output.Directory))
@@ -33,7 +32,7 @@ func (f *follower) summarize(ctx context.Context, out io.Writer) error {
 	for _, p := range f.pipelines {
 		p.summarize(out)
 	}
-	return nil
+	return err
 }
 
 func summarizeFiles(out io.Writer, name string, n int64, took time.Duration, results string) {

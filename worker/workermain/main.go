@@ -33,10 +33,6 @@ var ErrUsage = errors.New("usage: tigerflow-worker run " + Usage)
 // leftoverPatience is how long a worker whose parent is gone goes on ending what it started.
 const leftoverPatience = 10 * time.Second
 
-// gcPercent is how much a worker's heap may grow between two collections. It is so small that Go's usual 100 would have one for
-// every 4 MB of garbage; where several workers share a machine they spent more time on that than on files.
-const gcPercent = 400
-
 // Run runs a worker until there is a reason to leave. SIGTERM asks it to finish what is in hand; a second one ends it at
 // once, as does the end of the process that started it.
 func Run(args []string) error {
@@ -63,9 +59,7 @@ func Run(args []string) error {
 	if *wallTime > 0 {
 		c.Deadline = time.Now().Add(*wallTime - *elapsed)
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneCollector()
 	// A handler's end then means the end of its whole group: what it leaves behind becomes this process's to wait for.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("becoming the reaper of user code: %w", err)
@@ -107,6 +101,14 @@ func Run(args []string) error {
 	}
 	log.Info("worker ends", "worker", c.ID, "reason", reason)
 	return err
+}
+
+// tuneCollector has garbage collected less often, unless the environment says how often. A worker's heap is so small that Go
+// would do so for every 4 MB; where several share a machine they spent more time on that than on files.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
 
 // become gives this process the place of a built-in task: its folder and its environment.
