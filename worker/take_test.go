@@ -183,17 +183,21 @@ func TestUnreadableBatches(t *testing.T) {
 
 // A link out of the container says nothing of the file: what else is in hand is finished, and the worker leaves.
 func TestInputNotVisible(t *testing.T) {
-	r := newRig(t, async(2))
-	r.feed("a", `wait("a")`+"\n"+ok, "b", ok, "c", ok)
-	must(t, os.Remove(r.path("in", "b.txt")))
-	must(t, os.Symlink("../elsewhere/b", r.path("in", "b.txt")))
-	w := r.start(func(c *Config) { c.Contained = true })
-	r.begun("a")
-	r.release("a")
-	failure := w.ends(spool.ExitInputNotVisible)
-	w.wantFiles("done", "a", "gone", "b", "back", "c")
-	if failure == nil || failure.Type != "InputNotVisible" || !strings.Contains(failure.Message, "APPTAINER_BIND=\""+r.path("elsewhere")) {
-		t.Errorf("its word: %+v", failure)
+	for kind, mend := range map[string]string{spool.TypeSlurm: "add export APPTAINER_BIND=", spool.TypeLocalAsync: "mount its volume by container.mounts"} {
+		t.Run(kind, func(t *testing.T) {
+			r := newRig(t, func(s *spool.Spec) { async(2)(s); s.Type = kind })
+			r.feed("a", `wait("a")`+"\n"+ok, "b", ok, "c", ok)
+			must(t, os.Remove(r.path("in", "b.txt")))
+			must(t, os.Symlink("../elsewhere/b", r.path("in", "b.txt")))
+			w := r.start(func(c *Config) { c.Contained = true })
+			r.begun("a")
+			r.release("a")
+			failure := w.ends(spool.ExitInputNotVisible)
+			w.wantFiles("done", "a", "gone", "b", "back", "c")
+			if failure == nil || failure.Type != "InputNotVisible" || !strings.Contains(failure.Message, mend) {
+				t.Errorf("its word: %+v", failure)
+			}
+		})
 	}
 }
 

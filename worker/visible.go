@@ -26,9 +26,12 @@ func (e *engine) invisible(f *file) bool {
 	e.drop(f)
 	// Not as one that was returned: where the link leads nowhere on the host either, nobody is to wait for it.
 	e.recordFiles(spool.EventGone, f.batch, []spool.Name{f.name}, nil)
+	mend := fmt.Sprintf("add export APPTAINER_BIND=%q to setupCommands", filepath.Dir(target))
+	if e.spec.Type != spool.TypeSlurm {
+		mend = "mount its volume by container.mounts"
+	}
 	e.unseen = &spool.Failure{Type: string(spool.ExitInputNotVisible), Message: fmt.Sprintf(
-		"the input %q is a link to %q, which the container does not have: add export APPTAINER_BIND=%q to setupCommands, "+
-			"or put the files themselves into the workspace", f.name, target, filepath.Dir(target))}
+		"the input %q is a link to %q, which the container does not have: %s, or put the files themselves into the workspace", f.name, target, mend)}
 	e.draining = spool.ExitInputNotVisible
 	e.giveBack()
 	return true

@@ -28,28 +28,60 @@ import (
 	"tigerflow.dev/tigerflow/executor/executortest"
 )
 
-func TestMain(m *testing.M) { executortest.Main(m) }
+// TestMain makes the test binary a worker program, and the author's: `<test binary> solo INPUT OUTPUT`.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "solo" {
+		if err := solo(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	executortest.Main(m)
+}
 
 // nobody is who the workers of tests are.
 var nobody = Identity{UID: 65532, GID: 65532}
 
 // lab is a namespace of a real cluster, at the level Restricted, with a folder of this machine as its workspace.
 type lab struct {
-	*testing.T
+	testing.TB
 	dir, namespace, workspace string
 	client                    client.Client
 	pods                      typedcorev1.PodInterface
 	task                      *v1alpha1.Task
-	image                     string // of this test binary
+	image                     string // of the worker
 }
 
 // newLab needs a cluster that hack/kubernetes/up.sh has brought up.
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{T: t, dir: os.Getenv("TIGERFLOW_K8S_LAB")}
-	if l.dir == "" {
+	dir := os.Getenv("TIGERFLOW_K8S_LAB")
+	if dir == "" {
 		t.Skip("needs a Kubernetes cluster: make test-kubernetes")
 	}
+	return newLabIn(t, dir)
+}
+
+// newOwnLab has a cluster to itself, beside the one of newLab, for what would disturb others.
+func newOwnLab(t testing.TB) *lab {
+	t.Helper()
+	beside := os.Getenv("TIGERFLOW_K8S_LAB")
+	if beside == "" {
+		t.Skip("needs a Kubernetes cluster: make test-kubernetes")
+	}
+	l := &lab{TB: t, dir: beside + "-" + strings.ToLower(t.Name())}
+	t.Cleanup(func() { // the last: its folder has the workspace
+		l.run("hack/kubernetes/down.sh")
+		l.must(os.RemoveAll(l.dir))
+	})
+	l.run("hack/kubernetes/up.sh")
+	return newLabIn(t, l.dir)
+}
+
+func newLabIn(t testing.TB, dir string) *lab {
+	t.Helper()
+	l := &lab{TB: t, dir: dir}
 	l.namespace = fmt.Sprintf("pods-%x", time.Now().UnixNano())
 	l.workspace = filepath.Join(l.dir, "shared", l.namespace)
 	l.must(os.Mkdir(l.workspace, 0o777))
@@ -94,11 +126,8 @@ func (l *lab) prepare() {
 	crds, err := crd.All()
 	l.must(err)
 	for _, c := range crds {
-		out, err := exec.Command(filepath.Join(l.dir, "bin", "kubectl"), "--kubeconfig", filepath.Join(l.dir, "admin.kubeconfig"), "apply", "--server-side",
-			"-f", filepath.Join("..", "..", "config", "crd", "bases", c.Spec.Group+"_"+c.Spec.Names.Plural+".yaml")).CombinedOutput()
-		if err != nil {
-			l.Fatalf("applying %s: %v\n%s", c.Name, err, out)
-		}
+		l.kubectl("apply", "--server-side", "-f", "config/crd/bases/"+c.Spec.Group+"_"+c.Spec.Names.Plural+".yaml")
+		l.kubectl("wait", "--for=condition=Established", "crd/"+c.Name)
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
 	l.create(ns)
@@ -132,18 +161,26 @@ func (l *lab) create(o client.Object) {
 	})
 }
 
-// build puts this package's test binary into an image as the worker program.
-func (l *lab) build() {
+// build makes an image with this package's test binary as /tigerflow-worker, and returns its name.
+func (l *lab) build() string {
 	l.Helper()
-	l.image = "test.local/conformance:" + l.namespace
-	folder := filepath.Join(l.TempDir(), "conformance")
+	folder := filepath.Join(l.TempDir(), "scripted")
 	l.must(os.Mkdir(folder, 0o700))
 	binary := filepath.Join(folder, "test")
 	l.must(os.WriteFile(filepath.Join(folder, "image.yaml"), []byte("files: {/tigerflow-worker: "+binary+"}\n"), 0o600))
 	l.run("go", "test", "-c", "-o", binary, "./executor/pod")
-	l.run("go", "run", "./hack/images", "-o", folder, "-repository", "test.local", "-version", l.namespace, "-platforms", "linux/"+l.arch(), folder)
-	l.node("ctr", "-n", "k8s.io", "images", "import", "--digests=false", filepath.Join(folder, "conformance.tar"))
-	l.Cleanup(func() { l.node("ctr", "-n", "k8s.io", "images", "rm", l.image) })
+	return l.load(folder)
+}
+
+// load builds the image of a folder, and has the node have it.
+func (l *lab) load(folder string) string {
+	l.Helper()
+	archives, name := l.TempDir(), filepath.Base(folder)
+	l.run("go", "run", "./hack/images", "-o", archives, "-repository", "test.local", "-version", l.namespace, "-platforms", "linux/"+l.arch(), folder)
+	l.node("ctr", "-n", "k8s.io", "images", "import", "--digests=false", filepath.Join(archives, name+".tar"))
+	image := "test.local/" + name + ":" + l.namespace
+	l.Cleanup(func() { l.node("ctr", "-n", "k8s.io", "images", "rm", image) })
+	return image
 }
 
 func (l *lab) arch() string { return strings.TrimSpace(l.run("go", "env", "GOARCH")) }
@@ -186,7 +223,7 @@ func (l *lab) executor() *Executor {
 
 func TestConformance(t *testing.T) {
 	l := newLab(t)
-	l.build()
+	l.image = l.build()
 	t.Setenv("TMPDIR", l.workspace)
 	executortest.Run(t, executortest.Harness{
 		Open: func(t *testing.T) executor.Executor {

@@ -39,9 +39,10 @@ type state struct {
 	stall     func(facts) *executor.StalledError // nil is nothing
 }
 
-// states is the one table of Pods. The first row that fits counts. Rows with ended or failed rest on what the kubelet says of
-// containers, and are witnesses; a phase or a condition of the Pod, which any control plane may set, is none: DESIGN §3.12 of
-// docs/architecture.md. Reasons are those of pkg/kubelet (events, container, lifecycle, images), k8s.io/api/core/v1 and containerd.
+// states is the one table of Pods. The first row that fits counts. Rows that rest on how a container ended, which only the
+// kubelet of its node tells, are witnessed; a phase or a condition of the Pod, which the control plane may set as well, is no
+// witness. Reasons are those of k8s.io/api/core/v1, of the kubelet (pkg/kubelet: container, images, lifecycle, eviction, nodeshutdown)
+// and of containerd.
 var states = []state{
 	{"Completed", func(f facts) bool { return f.ended != nil && f.ended.ExitCode == 0 }, executor.Succeeded, true, nil},
 	{"OOMKilled", func(f facts) bool { return f.ended != nil && f.ended.Reason == "OOMKilled" }, executor.OutOfMemory, true, nil},
