@@ -75,20 +75,8 @@ func Run(args []string) error {
 	if c.ParentGone, err = tether.Lifeline(); err != nil {
 		return err
 	}
-	working, stopWorking := context.WithCancel(context.Background())
-	defer stopWorking()
-	taking, stopTaking := context.WithCancel(working)
-	defer stopTaking()
-	// Caught and left alone instead of ignored: user code would inherit that.
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM)
-	go func() {
-		<-signals
-		stopTaking()
-		<-signals
-		stopWorking()
-	}()
+	working, taking, end := obey()
+	defer end()
 	c.Strays = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
 		defer cancel()
@@ -101,6 +89,23 @@ func Run(args []string) error {
 	}
 	log.Info("worker ends", "worker", c.ID, "reason", reason)
 	return err
+}
+
+// obey makes the contexts of a worker: SIGTERM stops taking, a second one stops working.
+func obey() (working, taking context.Context, end context.CancelFunc) {
+	working, end = context.WithCancel(context.Background())
+	taking, stopTaking := context.WithCancel(working)
+	// Caught and left alone instead of ignored: user code would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stopTaking()
+		<-signals
+		end()
+	}()
+	return working, taking, end
 }
 
 // tuneCollector has garbage collected less often, unless the environment says how often. A worker's heap is so small that Go
