@@ -30,6 +30,7 @@ type Config struct {
 	Settle   time.Duration // 0 is the usual
 	Rest     time.Duration // least time between two looks while the workers have enough to do; 0 is none
 	Pipeline *Pipeline     // nil if the Task is one by itself
+	Staging  string        // the socket of the container in which the functions of staging run; empty is beside this process
 	Log      *slog.Logger
 	Changed  func(*dispatcher.Snapshot) // may be nil; called by the loop after each change and at its end: it must not block
 }
@@ -87,7 +88,7 @@ func (f *Flow) Open(spec spool.Spec, c Config) error {
 		return err
 	}
 	f.spec, f.pipeline = spec, pipeline
-	chain, err := f.stage(steps)
+	chain, err := f.stage(steps, c.Staging)
 	if err != nil {
 		return errors.Join(c.Terms.storage("opening the log of staging", err), f.lock.Close())
 	}

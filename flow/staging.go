@@ -36,7 +36,7 @@ func (p *Pipeline) compile() (*staging.Steps, error) {
 }
 
 // stage is the chain of the Task with the steps, and with a process for their functions, if there are any.
-func (f *Flow) stage(steps *staging.Steps) (dispatcher.Chain, error) {
+func (f *Flow) stage(steps *staging.Steps, socket string) (dispatcher.Chain, error) {
 	chain := f.pipeline.Chain
 	if steps == nil {
 		return chain, nil
@@ -44,7 +44,7 @@ func (f *Flow) stage(steps *staging.Steps) (dispatcher.Chain, error) {
 	lead := *chain.Lead
 	lead.Staging = steps
 	if slices.ContainsFunc(f.pipeline.Staging, func(s staging.Step) bool { return s.Callable != "" }) {
-		if err := f.openCallables(); err != nil {
+		if err := f.openCallables(socket); err != nil {
 			return chain, err
 		}
 		lead.Caller = f.callables.caller
@@ -53,7 +53,7 @@ func (f *Flow) stage(steps *staging.Steps) (dispatcher.Chain, error) {
 	return chain, nil
 }
 
-func (f *Flow) openCallables() error {
+func (f *Flow) openCallables(socket string) error {
 	s := f.lock.Spool()
 	log, err := os.OpenFile(s.StagingLogPath(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
@@ -64,6 +64,9 @@ func (f *Flow) openCallables() error {
 	}
 	if p := f.spec.Handler.Python; p != nil { // the functions know the same packages
 		c.Interpreter = p.Interpreter
+	}
+	if socket != "" {
+		c.Remote = &caller.Remote{Socket: socket, Log: s.StagingLogPath()}
 	}
 	f.callables = &callables{caller.New(c), log}
 	return nil

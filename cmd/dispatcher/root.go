@@ -60,6 +60,7 @@ The manager of the cluster starts it, in a Pod that sees the workspace. Workers 
 	flags.StringVar(&f.gid, "gid", "", "their group (default: that of this process)")
 	flags.StringVar(&f.groups, "groups", "", "their further groups, with commas")
 	flags.BoolVar(&f.sameNode, "same-node", false, "have all workers run on the node of this process, named by "+nodeVariable)
+	flags.StringVar(&f.staging, "staging-socket", "", "where tigerflow-worker stage listens, which runs the functions of staging")
 	root.AddCommand(cli.NewVersion(program))
 	return root
 }

@@ -69,7 +69,7 @@ func (d *server) manager() (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the controller: %w", err)
 	}
 	d.tasks = &task.Reconciler{
-		Client: mgr.GetClient(), Log: cli.Slog(d.log), Plane: plane, Owns: d.owns, Period: kube.CounterPeriod, NewQueue: kube.NewQueue[ctrl.Request],
+		Client: mgr.GetClient(), Log: cli.Slog(d.log), Plane: plane, Owns: d.owns, Staging: d.staging, Period: kube.CounterPeriod, NewQueue: kube.NewQueue[ctrl.Request],
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskLocal: d.backend, v1alpha1.TaskLocalAsync: d.backend},
 	}
 	if err := d.tasks.SetupWithManager(mgr); err != nil {

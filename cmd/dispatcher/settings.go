@@ -24,6 +24,7 @@ const nodeVariable = dispatcher.NodeVariable
 // flags are the command line as it was given.
 type flags struct {
 	kubeconfig, namespace, task, pipeline, listen string
+	staging                                       string
 	workerImage, pythonImage, pullPolicy          string
 	uid, gid, groups                              string
 	sameNode                                      bool
@@ -37,6 +38,7 @@ type settings struct {
 	workerImage, pythonImage string
 	pullPolicy               corev1.PullPolicy
 	identity                 dispatcher.Identity
+	staging                  string // a socket; "" where no function is to be called
 	node                     string // where all workers are to run; "" is anywhere
 }
 
@@ -46,7 +48,7 @@ const requestsPerSecond, requestsAtOnce = 20, 40
 // resolve checks the command line.
 func (f *flags) resolve() (*settings, error) {
 	s := &settings{
-		listen: f.listen, workerImage: f.workerImage, pythonImage: f.pythonImage, pullPolicy: corev1.PullPolicy(f.pullPolicy),
+		listen: f.listen, staging: f.staging, workerImage: f.workerImage, pythonImage: f.pythonImage, pullPolicy: corev1.PullPolicy(f.pullPolicy),
 	}
 	switch {
 	case f.namespace == "":

@@ -122,8 +122,6 @@ func TestDispatcherOfNobody(t *testing.T) {
 	orphan := &corev1.Pod{ObjectMeta: s.meta("orphan")}
 	orphan.Labels = pod.Labels
 	orphan.Spec = pod.Spec
-	orphan.Spec.Volumes = orphan.Spec.Volumes[:2] // without that of the token
-	orphan.Spec.Containers[0].VolumeMounts = orphan.Spec.Containers[0].VolumeMounts[:2]
 	s.must(s.client.Create(t.Context(), orphan))
 	s.noPod("orphan")
 }

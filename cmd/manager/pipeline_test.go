@@ -61,6 +61,26 @@ func (s *site) count(list client.ObjectList) int {
 	return 0
 }
 
+// The functions that choose files have a container of their own, without the token.
+func TestPipelineWithFunctions(t *testing.T) {
+	s := newSite(t)
+	s.begin()
+	s.create("Pipeline", "p", "{output: {directory: out}, staging: [{callable: 'choose:some'}], "+workspace+"}",
+		"{tasks: [{name: a, type: Local, output: {extension: .a}, handler: {builtin: echo}, container: {image: author:1}}]}")
+	pod := s.pod("tigerflow-pipeline-p", there)
+	if len(pod.Spec.Containers) != 2 || pod.Spec.Containers[1].Image != "author:1" || *pod.Spec.AutomountServiceAccountToken {
+		t.Fatalf("the Pod is %+v", pod.Spec)
+	}
+	for _, mount := range pod.Spec.Containers[1].VolumeMounts {
+		if mount.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" {
+			t.Error("the container of the author's functions has the token")
+		}
+	}
+	if args := pod.Spec.Containers[0].Args; args[len(args)-1] != "--staging-socket=/staging/socket" {
+		t.Errorf("the flags are %v", args)
+	}
+}
+
 // A Task that others have changed is written as a whole again.
 func TestPipelineTakesItsTasksBack(t *testing.T) {
 	s := newSite(t)

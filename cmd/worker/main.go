@@ -3,13 +3,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 
 	"tigerflow.dev/tigerflow/internal/inpod"
 	"tigerflow.dev/tigerflow/internal/version"
+	"tigerflow.dev/tigerflow/staging/caller"
 	"tigerflow.dev/tigerflow/worker/workermain"
 )
 
@@ -17,6 +21,7 @@ const usage = "usage: tigerflow-worker run " + workermain.Usage + `
        tigerflow-worker setup-failed ` + workermain.SetupFailedUsage + ` <LAST-LINES
        tigerflow-worker sweep ` + workermain.SweepUsage + `
        tigerflow-worker install DIR
+       tigerflow-worker stage SOCKET
        tigerflow-worker version`
 
 func main() {
@@ -53,6 +58,13 @@ func run(args []string) error {
 			return errUsage
 		}
 		return inpod.Install(args[1], "version")
+	case "stage": // a container beside the dispatcher does it, for functions that choose files
+		if len(args) != 2 {
+			return errUsage
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		return caller.Serve(ctx, args[1])
 	case "version":
 		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
 		return err

@@ -2,7 +2,9 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -54,11 +56,15 @@ func (r *AccessReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, err
 	}
 	key := types.NamespacedName{Namespace: req.Name, Name: v1alpha1.NameDispatcher}
-	if err := r.account(ctx, key); err != nil {
-		return ctrl.Result{}, err
+	err = errors.Join(r.account(ctx, key), r.binding(ctx, key))
+	if apierrors.IsAlreadyExists(err) { // the cache does not show it yet; one that others have made it will never show
+		return ctrl.Result{RequeueAfter: existsPoll}, nil
 	}
-	return ctrl.Result{}, r.binding(ctx, key)
+	return ctrl.Result{}, err
 }
+
+// existsPoll is how long to wait for the cache to show what is there already.
+const existsPoll = 5 * time.Second
 
 // needed reports whether a namespace has Tasks whose workers are Pods.
 func (r *AccessReconciler) needed(ctx context.Context, namespace string) (bool, error) {

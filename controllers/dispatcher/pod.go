@@ -47,6 +47,7 @@ type input struct {
 	workspace v1alpha1.Workspace
 	identity  Identity
 	sameNode  bool
+	lead      *v1alpha1.Task  // whose functions choose files; nil if there are none
 	workers   []*v1alpha1.Pod // what the author says of the Pods of each Task's workers; nil where nothing
 }
 
@@ -59,6 +60,9 @@ func (t *Template) pod(in *input) (*corev1.Pod, error) {
 			Annotations: map[string]string{},
 		},
 		Spec: t.spec(in),
+	}
+	if in.lead != nil {
+		t.addStaging(&pod.Spec, in)
 	}
 	if err := place(&pod.Spec, in); err != nil {
 		return nil, err
@@ -116,7 +120,7 @@ func labels() map[string]string {
 func (t *Template) spec(in *input) corev1.PodSpec {
 	claim := in.workspace.Volume.PersistentVolumeClaim
 	return corev1.PodSpec{
-		ServiceAccountName: v1alpha1.NameDispatcher, AutomountServiceAccountToken: new(true), EnableServiceLinks: new(false),
+		ServiceAccountName: v1alpha1.NameDispatcher, AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
 		RestartPolicy: corev1.RestartPolicyAlways, TerminationGracePeriodSeconds: new(endGrace),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: new(true), RunAsUser: new(in.identity.UID), RunAsGroup: new(in.identity.GID), SupplementalGroups: in.identity.Groups,
@@ -132,6 +136,7 @@ func (t *Template) spec(in *input) corev1.PodSpec {
 				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.ClaimName},
 			}},
 			{Name: volumeOfOwn, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+			token(),
 		},
 	}
 }
@@ -144,16 +149,14 @@ func (t *Template) container(in *input, subPath string) corev1.Container {
 			fieldVariable(spool.PodVariable, "metadata.uid"), fieldVariable(NodeVariable, "spec.nodeName"),
 			{Name: "TMPDIR", Value: userTemporary},
 		},
-		Ports:          []corev1.ContainerPort{{Name: "http", ContainerPort: port, Protocol: corev1.ProtocolTCP}},
-		LivenessProbe:  probe("/healthz", 10),
-		ReadinessProbe: probe("/readyz", 5),
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
+		Ports:           []corev1.ContainerPort{{Name: "http", ContainerPort: port, Protocol: corev1.ProtocolTCP}},
+		LivenessProbe:   probe("/healthz", 10),
+		ReadinessProbe:  probe("/readyz", 5),
+		SecurityContext: confined(),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: volumeOfFiles, MountPath: in.workspace.Path, SubPath: subPath},
 			{Name: volumeOfOwn, MountPath: userTemporary},
+			{Name: "token", MountPath: tokenPath, ReadOnly: true},
 		},
 	}
 }

@@ -130,7 +130,7 @@ func (r *Reconciler) decide(ctx context.Context, s *situation) error {
 		s.wait(faultPoll)
 		return nil
 	}
-	in := &input{owner: s.owner, object: s.object, workspace: s.workspace, identity: identity, sameNode: how == sharedByNode}
+	in := &input{owner: s.owner, object: s.object, workspace: s.workspace, identity: identity, sameNode: how == sharedByNode, lead: leadOf(s.tasks)}
 	for _, t := range s.tasks {
 		in.workers = append(in.workers, t.Spec.Pod)
 	}
@@ -183,6 +183,8 @@ func (r *Reconciler) create(ctx context.Context, s *situation) error {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "serviceaccount \""+v1alpha1.NameDispatcher+"\" not found"):
 		return err // it is being made
 	case apierrors.IsForbidden(err) && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case apierrors.IsAlreadyExists(err): // the cache does not show it yet; one that others have made it will never show
+		s.wait(existsPoll)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		s.verdict = taskstatus.Stalled(v1alpha1.ReasonPodRefused, "the dispatcher's Pod: %s", oneLine(err.Error()))
 		s.wait(faultPoll)

@@ -64,6 +64,7 @@ type Reconciler struct {
 	Period   time.Duration              // least time between two writes of counters that bring nothing new
 	Spacing  time.Duration              // the same of all Tasks together, on average; 0 is no bound
 	Rest     time.Duration              // least time between two looks at a Task whose workers have enough to do; 0 is none
+	Staging  string                     // the socket of the container in which the functions of staging run; empty is beside this process
 	NewQueue NewQueue                   // nil is controller-runtime's own, which measures itself twice a second
 	Admit    func(*v1alpha1.Task) error // says what of a Task is not allowed here, in words for its author; nil allows all
 	Now      func() time.Time
@@ -185,7 +186,7 @@ func (r *Reconciler) open(t *v1alpha1.Task, f *taskFlow, b Backend) error {
 	return f.Open(spec, flow.Config{
 		Owner: r.owner(t), TakeOver: r.TakeOver,
 		Terms:    flow.Terms{Input: "input.directory", InputBase: "workspace.path and input.directory", Output: "output.directory"},
-		Executor: b.of(t), Rest: r.Rest, Pipeline: pipelineOf(&t.Spec), Log: r.Log.With("task", key.String()),
+		Executor: b.of(t), Rest: r.Rest, Pipeline: pipelineOf(&t.Spec), Staging: r.Staging, Log: r.Log.With("task", key.String()),
 		Changed: func(s *dispatcher.Snapshot) { r.changed(key, f, s) },
 	})
 }

@@ -33,6 +33,13 @@ type Config struct {
 	Env         []string      // of the process, NAME=VALUE; nil is that of this one
 	Timeout     time.Duration // of a call; 0 is one minute
 	Log         io.Writer     // gets what the functions print, and their tracebacks
+	Remote      *Remote       // where the process runs; nil is as one of this process, with Env
+}
+
+// Remote is another container, with the same folders, in which Serve runs.
+type Remote struct {
+	Socket string // that Serve listens on
+	Log    string // the file to which what functions print there is appended
 }
 
 // Caller keeps a Python process, which it starts for the first call and anew after one that failed. It can be used from
@@ -44,7 +51,7 @@ type Caller struct {
 	cancel context.CancelFunc
 
 	mu sync.Mutex // held during a call; guards p
-	p  *process   // nil if none runs
+	p  process    // nil if none runs
 }
 
 // New makes a Caller. No process runs before the first call.
@@ -137,7 +144,7 @@ func (c *Caller) ask(ctx context.Context, r request) (reply, error) {
 		var got reply
 		if err := json.Unmarshal(answer, &got); err != nil {
 			p.end()
-			return reply{}, fmt.Errorf("the process that calls it has ended, %s%s", p.how(), c.log.lastLine())
+			return reply{}, fmt.Errorf("the process that calls it has ended, %s", p.how())
 		}
 		return got, nil
 	case <-timeout.C:
