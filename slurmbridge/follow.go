@@ -242,25 +242,35 @@ func (w *worker) take(j job) {
 	w.array, w.element = j.array, j.element
 	w.again = w.again || w.startedAgain(j, phase)
 	w.canceled = w.canceled && (phase == executor.Pending || phase == executor.Held) // else it has begun all the same
-	exit := j.exit
-	if exit != nil && exit.Signal == 0 && exit.Code > signaled { // as a shell says of what it waited for
-		exit = &executor.Exit{Code: -1, Signal: syscall.Signal(exit.Code - signaled)}
-	}
-	if w.stopping && (phase == executor.Canceled || phase.Blames() && exit != nil && exit.Signal != 0) {
-		phase = executor.Stopped
-	}
-	if w.again && phase.Blames() {
-		phase = executor.Lost
-	}
-	if w.stopping && (phase == executor.Running || phase == executor.Starting) {
-		phase = executor.Terminating
-	}
+	exit := exitOf(j)
+	phase = w.meant(phase, exit)
 	w.Phase, w.Reason, w.Ref = phase, reason, w.ref()
 	w.StartedAt = j.start
 	if phase.Terminal() {
 		w.Exit, w.EndedAt = exit, j.end
 		w.Witnessed = phase != executor.Lost // the node of a lost one may live, and only be cut off
 	}
+}
+
+// exitOf is how a job's worker ended: the script tells of a signal as a shell does of what it waited for.
+func exitOf(j job) *executor.Exit {
+	if j.exit != nil && j.exit.Signal == 0 && j.exit.Code > signaled {
+		return &executor.Exit{Code: -1, Signal: syscall.Signal(j.exit.Code - signaled)}
+	}
+	return j.exit
+}
+
+// meant is the phase of a worker that Slurm says is in a phase, by what has been asked of it, and of Slurm.
+func (w *worker) meant(phase executor.Phase, exit *executor.Exit) executor.Phase {
+	switch {
+	case w.stopping && (phase == executor.Canceled || phase.Blames() && exit != nil && exit.Signal != 0):
+		return executor.Stopped
+	case w.again && phase.Blames():
+		return executor.Lost
+	case w.stopping && (phase == executor.Running || phase == executor.Starting):
+		return executor.Terminating
+	}
+	return phase
 }
 
 // startedAgain reports whether Slurm has gone back on a start that was seen, as a slurmctld does that was killed before it had saved

@@ -108,9 +108,15 @@ func work(args []string) int {
 	case err != nil:
 		return s.fail(err)
 	}
+	return s.work(args, parentGone)
+}
+
+// work is the life of a worker that has its folder.
+func (s script) work(args []string, parentGone <-chan struct{}) int {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
-	if err := s.comeToWork(args); err != nil {
+	err := s.comeToWork(args)
+	if err != nil {
 		return s.fail(err)
 	}
 	switch {

@@ -113,7 +113,8 @@ func (c *Config) worker(t *v1alpha1.Task, s executor.Spec) corev1.Container {
 			{Name: "XDG_CACHE_HOME", Value: scratchDir + "/.cache"},
 			{Name: tether.CookieEnv, Value: s.ID.String()},
 			{Name: inpod.LogEnv, Value: verbatim(s.Log)},
-			{Name: protocol.EnvJob, Value: name(t, s.ID)}, {Name: protocol.EnvContainer, Value: "1"},
+			{Name: protocol.EnvJob, Value: name(t, s.ID)},
+			{Name: protocol.EnvContainer, Value: "1"},
 		},
 	}
 	if w.Image == "" {
