@@ -95,6 +95,10 @@ bench: build ## Print speed, memory and idle cost next to their goals; ROW="Pyth
 bench-slurm: build ## Print the figures of Slurm Tasks, measured in a cluster in namespaces; ROW=tiny measures that row only. Needs root.
 	hack/slurm/bench.sh $(if $(ROW),-only '$(ROW)')
 
+.PHONY: bench-kubernetes
+bench-kubernetes: ## Print what the manager of a cluster costs with 2,000 Tasks, next to the goals.
+	hack/kubernetes/bench.sh
+
 .PHONY: clean
 clean: ## Remove what was built.
 	rm -rf bin _demo $(WORKER)
