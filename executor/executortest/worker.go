@@ -119,16 +119,11 @@ func (s script) work(args []string, parentGone <-chan struct{}) int {
 	if err != nil {
 		return s.fail(err)
 	}
-	switch {
-	case s.raise != 0 && os.Getpid() == 1:
-		return 128 + s.raise // no signal of its own ends the first process of a container; of a stranger's this is what is told
-	case s.raise != 0:
-		err = syscall.Kill(os.Getpid(), syscall.Signal(s.raise))
-	case s.exit >= 0:
-		return s.exit
+	if s.raise != 0 {
+		return s.raiseSignal()
 	}
-	if err != nil {
-		return s.fail(err)
+	if s.exit >= 0 {
+		return s.exit
 	}
 	if s.deaf {
 		terminate = nil
@@ -142,6 +137,18 @@ func (s script) work(args []string, parentGone <-chan struct{}) int {
 		}
 		return 1
 	}
+}
+
+// raiseSignal ends the process by a signal. No signal of its own ends the first process of a container: that one exits as is
+// told of such an end.
+func (s script) raiseSignal() int {
+	if os.Getpid() == 1 {
+		return 128 + s.raise
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.Signal(s.raise)); err != nil {
+		return s.fail(err)
+	}
+	select {} // until it comes
 }
 
 func (s script) fail(err error) int {

@@ -2,12 +2,10 @@ package pod
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/dispatcher"
 	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/fleet"
@@ -141,6 +140,42 @@ func (p *plant) list() []corev1.Pod {
 	return all.Items
 }
 
+// Setup commands want a shell, which not every image has.
+func TestNoShell(t *testing.T) {
+	l := newLab(t)
+	l.image = l.load("images/worker")
+	e := l.executor()
+	defer e.Close()
+	e.cfg.Images.Python = l.image
+	p := newPlant(l, e.For(l.task), func(s *spool.Spec) { s.SetupCommands = []string{"true"} })
+	l.put("1.a")
+	p.until("the reason", func() bool { return p.state.Fleet.Stall != nil && p.state.Fleet.Stall.Reason == spool.ExitNoShell })
+	want := "setup commands: there is neither /bin/bash nor /bin/sh: leave setupCommands out, or use an image that has one"
+	if got := p.state.Fleet.Stall.Failure.Message; got != want {
+		t.Errorf("told is %q, want %q", got, want)
+	}
+}
+
+// On a node whose volumes let no program run the worker says so, and an image that brings it works.
+func TestNodeWithoutPrograms(t *testing.T) {
+	l := newOwnLab(t)
+	l.image = l.load("images/worker")
+	l.node("sh", "-c", "mount --bind /run/node/kubelet /run/node/kubelet && mount -o remount,bind,noexec /run/node/kubelet")
+	e := l.executor()
+	defer e.Close()
+	p := newPlant(l, e.For(l.task), func(*spool.Spec) {})
+	l.put("1.a")
+	p.until("the reason", func() bool { return p.state.Fleet.Mend != nil })
+	want := "the worker cannot be run from a volume of the node node0 (error: /tigerflow: programs in it cannot be run: fork/exec /tigerflow/tigerflow-worker: " +
+		"permission denied: it may be mounted noexec): have the image bring it, and set spec.container.workerPath"
+	if m := p.state.Fleet.Mend; m.Reason != string(v1alpha1.ReasonWorkerNotExecutable) || m.Message != want {
+		t.Errorf("the reason is %s: %s\nwant %s", m.Reason, m.Message, want)
+	}
+	l.task.Spec.Container = &v1alpha1.Container{Image: l.image, WorkerPath: "/tigerflow-worker"}
+	p.need.Container.Image, p.need.Pod, p.spec.Revision, p.e = l.image, "brings its worker", "2", e.For(l.task)
+	p.until("the file", func() bool { return p.state.Snapshot.Done == 1 })
+}
+
 // While the kubelet is stopped, its Node object deleted, and with it by the control plane the Pod, the container runs on. There
 // is no second worker then, and none until the first one's end is certain.
 func TestNeverTwoWithoutTheKubelet(t *testing.T) {
@@ -192,84 +227,4 @@ func TestNeverTwoWithoutTheKubelet(t *testing.T) {
 func (l *lab) kubectl(args ...string) string {
 	l.Helper()
 	return l.run(filepath.Join(l.dir, "bin", "kubectl"), append([]string{"--kubeconfig", filepath.Join(l.dir, "admin.kubeconfig")}, args...)...)
-}
-
-// What real kubelets say of workers that do not come to work, in words that name the mend.
-func TestFaultsOfPods(t *testing.T) {
-	l := newLab(t)
-	l.image = l.load("images/worker")
-	l.must(os.MkdirAll(l.path("workers"), 0o777))
-	l.open(l.workspace)
-	e := l.executor()
-	defer e.Close()
-	for i, tt := range []struct {
-		name   string
-		change func(*Config, *executor.Spec)
-		phase  executor.Phase
-		reason string // part
-		stall  string // part
-	}{
-		{
-			"an image that nobody has", func(_ *Config, s *executor.Spec) { s.Container.Image = "test.local/absent:1" },
-			executor.Held, "ErrImage", "correct spec.container.image, or name a secret",
-		},
-		{
-			"a worker's image that nobody has", func(c *Config, _ *executor.Spec) { c.Images.Worker = "test.local/absent:1" },
-			executor.Held, "ErrImage", "ask the administrator of the manager",
-		},
-		{
-			"an image without a name", func(_ *Config, s *executor.Spec) { s.Container.Image = "a::b" },
-			executor.Held, "InvalidImageName", "the image a::b cannot be had",
-		},
-		{
-			"no node", func(_ *Config, s *executor.Spec) { s.Resources.CPUs = 4000 },
-			executor.Pending, "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu", "",
-		},
-		{
-			"a log that cannot be written", func(_ *Config, s *executor.Spec) { s.Log = "/proc/log" },
-			executor.Failed, "exit status 1: error: opening the log: open /proc/log:", "",
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			id := executor.WorkerID{Key: "f", Index: i, Restart: 1}
-			s := executor.Spec{ID: id, Spool: l.workspace, Log: l.path("logs", id.String())}
-			l := *l
-			l.TB = t
-			own := l.executor()
-			defer own.Close()
-			tt.change(&own.cfg, &s)
-			l.must(own.For(l.task).Start(t.Context(), []executor.Spec{s}))
-			w := l.await(own, id, func(w executor.Worker) bool {
-				return w.Phase == tt.phase && strings.Contains(strings.ReplaceAll(w.Reason, "ImagePullBackOff", "ErrImagePull"), tt.reason)
-			})
-			if got := fmt.Sprint(w.Stall); (w.Stall == nil) != (tt.stall == "") || w.Stall != nil && !strings.Contains(got, tt.stall) {
-				t.Errorf("stall %q, want %q", got, tt.stall)
-			}
-			l.must(own.Stop(t.Context(), []executor.WorkerID{id}, executor.Kill))
-			end := l.await(own, id, func(w executor.Worker) bool { return w.Phase.Terminal() })
-			if !end.Witnessed {
-				t.Errorf("its end is not certain: %+v", end)
-			}
-		})
-	}
-}
-
-// await waits until a worker is as wanted.
-func (l *lab) await(e *Executor, id executor.WorkerID, is func(executor.Worker) bool) executor.Worker {
-	l.Helper()
-	deadline := time.After(5 * time.Minute)
-	for {
-		list, err := e.List(l.Context())
-		l.must(err)
-		for _, w := range list {
-			if w.ID == id && is(w) {
-				return w
-			}
-		}
-		select {
-		case <-e.Changes():
-		case <-deadline:
-			l.Fatalf("the workers are %+v", list)
-		}
-	}
 }

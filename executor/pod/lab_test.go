@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +23,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/config/crd"
@@ -37,7 +40,17 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 6 && os.Args[1] == "run" && os.Args[6] == "--eat" {
+		eat()
+	}
 	executortest.Main(m)
+}
+
+// eat takes memory until it is killed for it.
+func eat() {
+	for all := [][]byte{}; ; {
+		all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+	}
 }
 
 // nobody is who the workers of tests are.
@@ -89,6 +102,7 @@ func newLabIn(t testing.TB, dir string) *lab {
 	l.open(l.workspace)
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(l.dir, "admin.kubeconfig"))
 	l.must(err)
+	ctrllog.SetLogger(logr.Discard())
 	config.QPS, config.Burst = 200, 400
 	core, err := typedcorev1.NewForConfig(config)
 	l.must(err)

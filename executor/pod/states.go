@@ -264,7 +264,7 @@ func notStartable(f facts) *executor.StalledError {
 	if f.install == nil { // the image brings the worker
 		return stall(v1alpha1.ReasonWorkerNotExecutable, "spec.container.workerPath: the image's worker cannot be run: %s: correct the path or the image", said)
 	}
-	return stall(v1alpha1.ReasonWorkerNotExecutable, "the container of the Pod %s does not start: %s: correct spec.container.image", f.pod.Name, said)
+	return stall(v1alpha1.ReasonWorkerNotExecutable, "the container of the Pod %s does not start: %s: correct spec.container.image, or spec.resources", f.pod.Name, said)
 }
 
 func notAdmitted(f facts) *executor.StalledError {

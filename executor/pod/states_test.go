@@ -181,7 +181,7 @@ func TestStates(t *testing.T) {
 			"StartError",
 			[]change{installed, ended(workerContainer, 128, "StartError", "failed to create containerd task:\n exec format error")},
 			0, executor.Failed, true, "StartError: exit status 128: exec format error",
-			"WorkerNotExecutable: the container of the Pod t-k-0-r1 does not start: failed to create containerd task: exec format error: correct spec.container.image",
+			"WorkerNotExecutable: the container of the Pod t-k-0-r1 does not start: failed to create containerd task: exec format error: correct spec.container.image, or spec.resources",
 		},
 		{
 			"StartError",
