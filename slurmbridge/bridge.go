@@ -2,7 +2,6 @@ package slurmbridge
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -78,21 +77,6 @@ type Executor struct {
 	failures   int                        // in a row
 	due        time.Time                  // when the next listing is to begin; zero is not before something happens
 	noAccounts time.Time                  // when it was last found that sacct knows nothing
-}
-
-// worker is what is known of one; the Executor's mu guards it.
-type worker struct {
-	executor.Worker
-	array    string // the id of the job array; empty is not known
-	element  int    // of the array
-	drain    time.Duration
-	stopping bool      // it was asked to end
-	canceled bool      // before it began: Slurm drops such a one at once
-	signaled time.Time // and that was passed on to its script first then; zero is not yet
-	again    bool      // its job was started a second time, of which the end says nothing of the first
-	killAt   time.Time // when it has drained for too long; zero is not known
-	missing  int       // good listings in a row without it
-	from     time.Time // when it became known here; listings that began before say nothing of it
 }
 
 // New returns an executor that submits jobs as the user who runs this process.
@@ -228,9 +212,6 @@ func (e *Executor) bound() {
 		e.forgotten[w.ID] = true
 	}
 }
-
-// ref is what squeue and scancel call the worker.
-func (w *worker) ref() string { return fmt.Sprintf("%s_%d", w.array, w.element) }
 
 // clone is a copy of what is known, for decisions outside the lock.
 func (e *Executor) clone() map[executor.WorkerID]worker {
