@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -94,7 +95,9 @@ func New(c Config) *Executor {
 			return c.Pods.Watch(ctx, o)
 		},
 	}
-	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(source, c.Pods), &corev1.Pod{}, store{e}, cache.ReflectorOptions{Name: "worker pods", ResyncPeriod: lookAgain})
+	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(source, c.Pods), &corev1.Pod{}, store{e}, cache.ReflectorOptions{
+		Name: "worker pods", ResyncPeriod: lookAgain, Logger: new(logr.FromSlogHandler(e.cfg.Log.Handler())),
+	})
 	go func() { // ends with Close
 		defer close(e.ended)
 		reflector.RunWithContext(ctx)

@@ -11,12 +11,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/kubernetes/fake"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	clienttesting "k8s.io/client-go/testing"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/executor"
@@ -27,25 +25,54 @@ var pods = schema.GroupResource{Resource: "pods"}
 // cluster is an API server without nodes, for what a real one cannot be made to say.
 type cluster struct {
 	*testing.T
-	api *fake.Clientset
+	api *api
 	e   *Executor
 }
 
-// plain says what the fake API server cannot do.
-type plain struct{ typedcorev1.PodInterface }
+// api is the fake API server, which can be told what to answer.
+type api struct {
+	typedcorev1.PodInterface
+	create func() error                     // before a Pod is made; nil is nothing
+	lost   error                            // the answer to who has made one
+	remove func(metav1.DeleteOptions) error // instead of deleting one; nil deletes it
+	list   error                            // the answer to each list
+}
 
-func (plain) IsWatchListSemanticsUnSupported() bool { return true }
+func newAPI() *api { return &api{PodInterface: fake.NewClientset().CoreV1().Pods("ns")} }
+
+// IsWatchListSemanticsUnSupported tells what the fake cannot do.
+func (*api) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (a *api) Create(ctx context.Context, p *corev1.Pod, o metav1.CreateOptions) (*corev1.Pod, error) {
+	if a.create != nil {
+		if err := a.create(); err != nil {
+			return nil, err
+		}
+	}
+	made, err := a.PodInterface.Create(ctx, p, o)
+	return made, errors.Join(err, a.lost)
+}
+
+func (a *api) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {
+	if a.remove != nil {
+		return a.remove(o)
+	}
+	return a.PodInterface.Delete(ctx, name, o)
+}
+
+func (a *api) List(ctx context.Context, o metav1.ListOptions) (*corev1.PodList, error) {
+	if a.list != nil {
+		return nil, a.list
+	}
+	return a.PodInterface.List(ctx, o)
+}
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{T: t, api: fake.NewClientset()}
-	c.e = New(Config{Pods: plain{c.api.CoreV1().Pods("ns")}, Select: labels.Set{v1alpha1.LabelTask: "demo"}, Images: Images{Worker: "w", Python: "p"}, As: nobody})
+	c := &cluster{T: t, api: newAPI()}
+	c.e = New(Config{Pods: c.api, Select: labels.Set{v1alpha1.LabelTask: "demo"}, Images: Images{Worker: "w", Python: "p"}, As: nobody})
 	t.Cleanup(c.e.Close)
 	return c
-}
-
-func (c *cluster) fails(verb string, err error) {
-	c.api.PrependReactor(verb, "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, err })
 }
 
 func demo() *v1alpha1.Task {
@@ -112,7 +139,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
-			c.fails("create", tt.err)
+			c.api.create = func() error { return tt.err }
 			err := c.start(0)
 			_, stalled := executor.Stalled(err)
 			_, waits := executor.Waiting(err)
@@ -126,27 +153,17 @@ func TestRefusals(t *testing.T) {
 // A Pod whose making was not answered is found; a stranger's is not touched.
 func TestStartAgain(t *testing.T) {
 	c := newCluster(t)
-	lost := true
-	c.api.PrependReactor("create", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
-		if !lost {
-			return false, nil, nil
-		}
-		lost = false
-		made := a.(clienttesting.CreateAction).GetObject()
-		if err := c.api.Tracker().Create(a.GetResource(), made, "ns"); err != nil {
-			t.Error(err)
-		}
-		return true, nil, errors.New("connection reset")
-	})
+	c.api.lost = errors.New("connection reset")
 	if err := c.start(0); err == nil {
 		t.Fatal("the answer was not lost")
 	}
+	c.api.lost = nil
 	if err := c.start(0); err != nil {
 		t.Error(err)
 	}
 	c.worker(0, "the worker", func(w executor.Worker) bool { return w.Phase == executor.Pending })
 	stranger := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "demo-k-1-r1"}}
-	if _, err := c.api.CoreV1().Pods("ns").Create(t.Context(), stranger, metav1.CreateOptions{}); err != nil {
+	if _, err := c.api.Create(t.Context(), stranger, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.start(1); err == nil || !strings.Contains(err.Error(), "there is a Pod demo-k-1-r1 that is no worker of this Task: delete it") {
@@ -162,16 +179,16 @@ func TestStartAgain(t *testing.T) {
 
 // Without an answer List fails; "none" is never said.
 func TestListWithoutTheAPIServer(t *testing.T) {
-	c := &cluster{T: t, api: fake.NewClientset()}
-	c.fails("list", errors.New("connection refused"))
-	c.e = New(Config{Pods: plain{c.api.CoreV1().Pods("ns")}})
-	defer c.e.Close()
-	if list, err := c.e.List(t.Context()); err == nil || list != nil {
+	away := newAPI()
+	away.list = errors.New("connection refused")
+	e := New(Config{Pods: away})
+	defer e.Close()
+	if list, err := e.List(t.Context()); err == nil || list != nil {
 		t.Errorf("%v, %v", list, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.e.List(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := e.List(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 }
@@ -230,10 +247,10 @@ func TestStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	var asked []*int64
-	c.api.PrependReactor("delete", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
-		asked = append(asked, a.(clienttesting.DeleteActionImpl).DeleteOptions.GracePeriodSeconds)
-		return true, nil, nil
-	})
+	c.api.remove = func(o metav1.DeleteOptions) error {
+		asked = append(asked, o.GracePeriodSeconds)
+		return nil
+	}
 	id := specOf(0).ID
 	for _, mode := range []executor.StopMode{executor.Drain, executor.Drain, executor.Kill, executor.Kill, executor.Drain} {
 		if err := c.e.Stop(t.Context(), []executor.WorkerID{id, specOf(7).ID}, mode); err != nil {

@@ -226,11 +226,14 @@ func (f facts) reason(s state) string {
 		add(f.disrupted.Reason, f.disrupted.Message)
 	case f.over() != nil:
 		over := f.over()
-		add(over.Reason, exitOf(over.ExitCode).String())
+		exit := exitOf(over.ExitCode)
+		add(over.Reason, exit.String())
 		if over.Reason == "Error" {
 			parts[0] = ""
 		}
-		add(lastLine(over.Message), "")
+		if exit.Signal == 0 || over.Reason == "ContainerStatusUnknown" { // else what it wrote last says nothing of its end
+			add(lastLine(over.Message), "")
+		}
 	case f.waiting != nil:
 		add(f.waiting.Reason, f.waiting.Message)
 	}

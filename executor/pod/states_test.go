@@ -143,7 +143,7 @@ func TestStates(t *testing.T) {
 			[]change{installed, ended(workerContainer, 3, "Error", "x\nerror: opening the log: permission denied\n")},
 			0, executor.Failed, true, "exit status 3: error: opening the log: permission denied", "",
 		},
-		{"Failed", []change{installed, ended(workerContainer, 137, "Error", "")}, 0, executor.Failed, true, "signal: killed", ""},
+		{"Failed", []change{installed, ended(workerContainer, 137, "Error", "the log of this worker is /x")}, 0, executor.Failed, true, "signal: killed", ""},
 		{"OOMKilled", []change{installed, ended(workerContainer, 137, "OOMKilled", "")}, 0, executor.OutOfMemory, true, "OOMKilled: signal: killed", ""},
 		{"Stopped", []change{installed, ended(workerContainer, 137, "Error", ""), deleted, asked}, 0, executor.Stopped, true, "stopped", ""},
 		{"Deleted", []change{installed, ended(workerContainer, 137, "Error", ""), deleted}, 0, executor.Lost, true, "somebody has deleted the Pod", ""},
