@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/executor"
@@ -95,12 +96,13 @@ func New(c Config) *Executor {
 			return c.Pods.Watch(ctx, o)
 		},
 	}
+	log := logr.FromSlogHandler(e.cfg.Log.Handler())
 	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(source, c.Pods), &corev1.Pod{}, store{e}, cache.ReflectorOptions{
-		Name: "worker pods", ResyncPeriod: lookAgain, Logger: new(logr.FromSlogHandler(e.cfg.Log.Handler())),
+		Name: "worker pods", ResyncPeriod: lookAgain, Logger: &log,
 	})
 	go func() { // ends with Close
 		defer close(e.ended)
-		reflector.RunWithContext(ctx)
+		reflector.RunWithContext(klog.NewContext(ctx, log))
 	}()
 	return e
 }

@@ -18,6 +18,10 @@ import (
 // deadlineSlack is for how long after the time that a deleted Pod was given its node may still have nothing to say.
 const deadlineSlack = time.Minute
 
+// startTime is how long a Pod with a node usually takes to start, at most. Why one takes longer only its events tell, which this
+// process may not read.
+const startTime = 30 * time.Second
+
 // facts are what a Pod shows of its worker.
 type facts struct {
 	pod           *corev1.Pod
@@ -27,6 +31,7 @@ type facts struct {
 	disrupted     *corev1.PodCondition             // the control plane, or the node itself, ends the Pod for reasons of its own
 	meant         bool                             // this process wants it to end
 	stopping      bool                             // and the API server knows
+	slow          bool                             // it was made longer ago than a start takes
 	overdue       bool                             // its node has let the time for its end pass
 }
 
@@ -83,6 +88,7 @@ var (
 func workerOf(p *corev1.Pod, meant, stopping bool, now time.Time) executor.Worker {
 	f := factsOf(p)
 	f.meant, f.stopping, f.overdue = meant, stopping, overdue(p, now)
+	f.slow = now.Sub(p.CreationTimestamp.Time) > startTime
 	s := states[slices.IndexFunc(states, func(s state) bool { return s.when(f) })]
 	w := executor.Worker{Phase: s.phase, Witnessed: s.witnessed, Reason: f.reason(s), Ref: p.Name, StartedAt: f.startedAt()}
 	if over := f.over(); over != nil && s.witnessed {
@@ -201,15 +207,13 @@ func exitOf(code int32) *executor.Exit {
 	return &executor.Exit{Code: int(code)}
 }
 
-// reason is the cluster's own words for a phase, on one line.
+// reason says in a line why a worker is in its phase; empty if there is nothing to say.
 func (f facts) reason(s state) string {
-	var parts []string
-	add := func(reason, message string) {
-		parts = append(parts, reason, strings.Join(strings.Fields(message), " "))
-	}
-	switch scheduled := f.condition(corev1.PodScheduled); {
-	case s.phase == executor.Running, s.phase == executor.Succeeded:
+	switch {
+	case s.phase == executor.Running, s.phase == executor.Succeeded, s.name == "Starting" && !f.slow:
 		return ""
+	case s.name == "Starting" && f.waiting != nil:
+		return f.waiting.Reason + ": kubectl describe pod " + f.pod.Name + " tells why it takes so long"
 	case s.phase == executor.Stopped:
 		return "stopped"
 	case s.name == "Deleted":
@@ -218,24 +222,40 @@ func (f facts) reason(s state) string {
 		return "the node " + f.pod.Spec.NodeName + " does not answer"
 	case s.name == "NodeLost":
 		return "the node " + f.pod.Spec.NodeName + " has not ended it in time"
-	case s.name == "Unscheduled" && scheduled != nil:
-		add(scheduled.Reason, scheduled.Message)
+	}
+	return f.words()
+}
+
+// words are the cluster's own.
+func (f facts) words() string {
+	scheduled := f.condition(corev1.PodScheduled)
+	switch over := f.over(); {
+	case f.pod.Spec.NodeName == "" && scheduled != nil:
+		return sentence(scheduled.Reason, scheduled.Message)
 	case f.pod.Status.Reason != "":
-		add(f.pod.Status.Reason, f.pod.Status.Message)
+		return sentence(f.pod.Status.Reason, f.pod.Status.Message)
 	case f.disrupted != nil:
-		add(f.disrupted.Reason, f.disrupted.Message)
-	case f.over() != nil:
-		over := f.over()
+		return sentence(f.disrupted.Reason, f.disrupted.Message)
+	case over != nil:
 		exit := exitOf(over.ExitCode)
-		add(over.Reason, exit.String())
+		parts := []string{over.Reason, exit.String(), lastLine(over.Message)}
 		if over.Reason == "Error" {
 			parts[0] = ""
 		}
-		if exit.Signal == 0 || over.Reason == "ContainerStatusUnknown" { // else what it wrote last says nothing of its end
-			add(lastLine(over.Message), "")
+		if exit.Signal != 0 && over.Reason != "ContainerStatusUnknown" { // what it wrote last says nothing of its end
+			parts[2] = ""
 		}
+		return sentence(parts...)
 	case f.waiting != nil:
-		add(f.waiting.Reason, f.waiting.Message)
+		return sentence(f.waiting.Reason, f.waiting.Message)
+	}
+	return ""
+}
+
+// sentence puts on one line what there is to say.
+func sentence(parts ...string) string {
+	for i, p := range parts {
+		parts[i] = strings.Join(strings.Fields(p), " ")
 	}
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ": ")
 }

@@ -17,7 +17,7 @@ var moment = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 type change func(*corev1.Pod)
 
 func podOf(changes ...change) *corev1.Pod {
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "t-k-0-r1"}, Spec: corev1.PodSpec{NodeName: "n1"}}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "t-k-0-r1", CreationTimestamp: metav1.NewTime(moment)}, Spec: corev1.PodSpec{NodeName: "n1"}}
 	for _, c := range changes {
 		c(p)
 	}
@@ -89,11 +89,16 @@ func TestStates(t *testing.T) {
 			[]change{homeless, condition(corev1.PodScheduled, corev1.ConditionFalse, "Unschedulable", "0/1 nodes are available:\n1 Insufficient cpu.")},
 			0, executor.Pending, false, "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.", "",
 		},
-		{"Starting", nil, 0, executor.Starting, false, "", ""},
+		{"Starting", nil, time.Hour, executor.Starting, false, "", ""},
 		{
 			"Starting",
 			[]change{waits(installContainer, "ContainerCreating", ""), waits(workerContainer, "PodInitializing", "")},
-			0, executor.Starting, false, "ContainerCreating", "",
+			startTime, executor.Starting, false, "", "",
+		},
+		{
+			"Starting",
+			[]change{waits(installContainer, "ContainerCreating", ""), waits(workerContainer, "PodInitializing", "")},
+			startTime + time.Second, executor.Starting, false, "ContainerCreating: kubectl describe pod t-k-0-r1 tells why it takes so long", "",
 		},
 		{
 			"ImageNotPulled",

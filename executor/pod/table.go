@@ -79,12 +79,15 @@ func (s store) Replace(list []any, version string) error {
 	return nil
 }
 
-// Resync tells of Pods whose node has let the time for their end pass.
+// Resync tells of Pods whose state time alone may have changed: those that take long to start, or to end.
 func (s store) Resync() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pods {
-		if p.pod != nil && !p.forgotten && overdue(p.pod, time.Now()) {
+		if p.pod == nil || p.forgotten {
+			continue
+		}
+		if w := p.worker(time.Now()); w.Phase == executor.Starting || overdue(p.pod, time.Now()) {
 			s.notify()
 			break
 		}
