@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +30,7 @@ type situation struct {
 	deleting  bool               // it is: what belongs to it goes by itself
 	workspace v1alpha1.Workspace // of the object
 	tasks     []*v1alpha1.Task   // those whose workers are Pods
+	pending   bool               // the Pipeline is not complete: it may still ask more of Tasks that are
 	pod       *corev1.Pod        // nil if there is none
 	now       time.Time
 
@@ -68,7 +70,7 @@ func (r *Reconciler) look(ctx context.Context, o Owner) (*situation, error) {
 	if s.object != nil && !s.object.GetDeletionTimestamp().IsZero() {
 		s.object, s.deleting = nil, true
 	}
-	s.needed = s.object != nil && slices.ContainsFunc(s.tasks, isOpen)
+	s.needed = s.object != nil && (s.pending && len(s.tasks) > 0 || slices.ContainsFunc(s.tasks, isOpen))
 	return s, nil
 }
 
@@ -89,6 +91,7 @@ func (r *Reconciler) lookAtPipeline(ctx context.Context, s *situation) error {
 		return client.IgnoreNotFound(err)
 	}
 	s.object, s.workspace = p, p.Spec.Workspace
+	s.pending = p.Status.ObservedGeneration != p.Generation || !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionComplete)
 	list := &v1alpha1.TaskList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(p.Namespace), client.MatchingLabels{v1alpha1.LabelPipeline: p.Name}); err != nil {
 		return err
