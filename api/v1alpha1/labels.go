@@ -44,6 +44,10 @@ const (
 	AnnotationGroups = "tigerflow.dev/groups"
 )
 
+// AnnotationKeepDispatcher on a Task by itself or a Pipeline keeps the Pod of its dispatcher, or brings it back, though all is
+// complete, if its value is "true": what tigerflow retry asks of the files is then done at once.
+const AnnotationKeepDispatcher = "tigerflow.dev/keep-dispatcher"
+
 // AnnotationAbandon on a Task that is deleted lets the manager give it up whose Slurm bridge is lost, if its value is "true".
 // Jobs that still run then end by themselves, or when the bridge comes back.
 const AnnotationAbandon = "tigerflow.dev/abandon"

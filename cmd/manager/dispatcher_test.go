@@ -68,7 +68,7 @@ func TestRoleBindingIsKept(t *testing.T) {
 	})
 }
 
-// The Pod goes when the Task is complete, and comes again when its spec changes.
+// The Pod goes when the Task is complete, and comes again when somebody wants it, or the spec changes.
 func TestDispatcherOfACompleteTask(t *testing.T) {
 	s := newSite(t)
 	s.begin()
@@ -78,6 +78,15 @@ func TestDispatcherOfACompleteTask(t *testing.T) {
 	s.report("t", v1alpha1.ReasonRunning)
 	s.report("t", v1alpha1.ReasonComplete)
 	s.noPod("tigerflow-task-t")
+	for _, keep := range []string{`"true"`, "null"} {
+		patch := `{"metadata":{"annotations":{"tigerflow.dev/keep-dispatcher":` + keep + `}}}`
+		s.must(s.client.Patch(t.Context(), s.get("t"), client.RawPatch(types.MergePatchType, []byte(patch))))
+		if keep == "null" {
+			s.noPod("tigerflow-task-t")
+		} else {
+			s.pod("tigerflow-task-t", there)
+		}
+	}
 	s.must(s.client.Patch(t.Context(), s.get("t"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"suspend":true}}`))))
 	s.pod("tigerflow-task-t", func(p *corev1.Pod) bool { return p.UID != first.UID })
 }

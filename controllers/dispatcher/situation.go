@@ -70,7 +70,9 @@ func (r *Reconciler) look(ctx context.Context, o Owner) (*situation, error) {
 	if s.object != nil && !s.object.GetDeletionTimestamp().IsZero() {
 		s.object, s.deleting = nil, true
 	}
-	s.needed = s.object != nil && (s.pending && len(s.tasks) > 0 || slices.ContainsFunc(s.tasks, isOpen))
+	if s.object != nil && len(s.tasks) > 0 {
+		s.needed = s.pending || s.object.GetAnnotations()[v1alpha1.AnnotationKeepDispatcher] == "true" || slices.ContainsFunc(s.tasks, isOpen)
+	}
 	return s, nil
 }
 
