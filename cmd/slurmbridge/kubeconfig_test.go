@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -11,7 +12,7 @@ import (
 )
 
 // The script's kubeconfig has the cluster of the administrator's, nothing of the administrator's own, and a token in a file.
-// Tokens come from a stand-in: the embedded API server has no ServiceAccounts.
+// A stand-in makes rights and tokens: the embedded API server has no ServiceAccounts.
 func TestKubeconfigScript(t *testing.T) {
 	kubectl, err := exec.LookPath("kubectl")
 	if err != nil {
@@ -26,7 +27,8 @@ func TestKubeconfigScript(t *testing.T) {
 	if err := clientcmd.WriteToFile(*admin, filepath.Join(dir, "admin")); err != nil {
 		t.Fatal(err)
 	}
-	standIn := "#!/bin/sh\nif [ \"$1 $2\" = 'create token' ]; then echo \"$*\"; else exec '" + kubectl + "' \"$@\"; fi\n"
+	applied := filepath.Join(dir, "applied")
+	standIn := "#!/bin/sh\ncase \"$1 $2\" in 'create token') echo \"$*\" ;; apply*) cat > '" + applied + "' ;; *) exec '" + kubectl + "' \"$@\" ;; esac\n"
 	if err := os.WriteFile(filepath.Join(dir, "kubectl"), []byte(standIn), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,16 @@ func TestKubeconfigScript(t *testing.T) {
 		t.Errorf("the token is %q, %v", got, err)
 	}
 	isPrivate(t, filepath.Join(dir, "made"), 2)
+	isFor(t, applied, "gpu")
+}
+
+// isFor checks that rights are those of config/rbac/bridge.yaml, for a bridge of another name.
+func isFor(t *testing.T, file, bridge string) {
+	t.Helper()
+	rights, err := os.ReadFile(file)
+	if n := strings.Count(string(rights), "tigerflow-bridge-"+bridge); err != nil || n != 7 || strings.Contains(string(rights), "tigerflow-bridge-default") {
+		t.Errorf("%d names of this bridge, %v, in %s", n, err, rights)
+	}
 }
 
 // isPrivate checks that a folder has so many files, which are this user's alone.
