@@ -20,9 +20,14 @@ RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Helm takes no files from outside of the chart.
+CHART      := config/helm/files
+chart_files = mkdir -p $(1)/crd $(1)/rbac && cp $(2)/*.yaml $(1)/crd/ && cp config/rbac/{author,dispatcher,manager}.yaml $(1)/rbac/
+
 .PHONY: generate
-generate: $(TOOLS)/stamp ## Write the deepcopy code and the CRDs from the API types.
+generate: $(TOOLS)/stamp ## Write the deepcopy code, the CRDs from the API types, and the chart's copies of CRDs and roles.
 	$(TOOLS)/controller-gen object crd paths=./api/... output:crd:dir=$(CRDS)
+	rm -rf $(CHART) && $(call chart_files,$(CHART),$(CRDS))
 
 .PHONY: lint
 lint: $(TOOLS)/stamp ## Check style, import rules and API conventions.
@@ -53,6 +58,10 @@ soak: ## Run the fault tests for long: make soak SEEDS=1000 FROM=5000 PIPELINES=
 test-slurm: build ## Run the tests that need Slurm on real clusters in namespaces. Needs root.
 	RACE="$(RACE)" hack/slurm/all.sh
 
+.PHONY: test-kubernetes
+test-kubernetes: build ## Run the tests that need Kubernetes on a real cluster in namespaces. Needs root.
+	hack/kubernetes/test.sh
+
 .PHONY: test-python
 test-python: build ## Run the tests of the Python package.
 	cd task/python && python3 -B -m unittest discover -s tests
@@ -62,7 +71,8 @@ verify: $(TOOLS)/stamp ## Fail if generated files or go.mod are out of date.
 	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	$(TOOLS)/controller-gen object crd paths=./api/... output:object:dir="$$tmp/api" output:crd:dir="$$tmp/crd"; \
 	diff -u api/v1alpha1/zz_generated.deepcopy.go "$$tmp/api/zz_generated.deepcopy.go" && \
-	diff -ru $(CRDS) "$$tmp/crd" || { echo "generated files are out of date: run make generate" >&2; exit 1; }
+	diff -ru $(CRDS) "$$tmp/crd" && \
+	$(call chart_files,"$$tmp/chart","$$tmp/crd") && diff -ru $(CHART) "$$tmp/chart" || { echo "generated files are out of date: run make generate" >&2; exit 1; }
 	go mod tidy -diff
 
 .PHONY: build

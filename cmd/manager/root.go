@@ -51,12 +51,12 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.PersistentFlags().BoolP("verbose", "v", false, "log more of what is being done")
 	f.register(root)
-	root.AddCommand(cli.NewVersion(program))
+	root.AddCommand(newUninstall(&f), cli.NewVersion(program))
 	return root
 }
 
 func (f *flags) register(root *cobra.Command) {
-	flags := root.Flags()
+	flags := root.PersistentFlags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster (default: as a Pod in it, or $KUBECONFIG)")
 	flags.StringVar(&f.namespace, "namespace", "", "look after this namespace only (default: all)")
 	flags.BoolVar(&f.elect, "leader-elect", true, "wait until no other manager of the same Lease works")

@@ -26,7 +26,12 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
 	flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=$(cut -d. -f2 <<<"$version")"
 done
 go -C components build -ldflags "$flags" -o "$new/kube" ./kube
-go -C components build -ldflags "-s -w" -o "$new/" helm.sh/helm/v3/cmd/helm
+# What charts without a cluster are rendered for.
+flags="-s -w"
+for package in helm.sh/helm/v3/pkg/chartutil helm.sh/helm/v3/pkg/lint/rules; do
+	flags+=" -X $package.k8sVersionMajor=1 -X $package.k8sVersionMinor=$(cut -d. -f2 <<<"$version")"
+done
+go -C components build -ldflags "$flags" -o "$new/" helm.sh/helm/v3/cmd/helm
 for name in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do ln -s kube "$new/$name"; done
 mkdir "$new/envtest"
 for name in etcd kube-apiserver kubectl; do ln -s ../kube "$new/envtest/$name"; done

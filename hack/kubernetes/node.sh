@@ -38,6 +38,15 @@ tunable kernel/panic 10
 tunable kernel/panic_on_oops 1
 tunable kernel/keys/root_maxkeys 1000000
 tunable kernel/keys/root_maxbytes 25000000
+# Each worker asks for a CPU at least, and several are to run on a small machine: the node claims to have 16 CPUs or more, by counting
+# each of this machine's in several NUMA nodes.
+if [[ -d /sys/devices/system/node/node0 ]] && (($(nproc) < 16)); then
+	for ((node = 0; node * $(nproc) < 16; node++)); do
+		mkdir -p "$state/nodes/node$node"
+		ln -s /sys/devices/system/cpu/cpu[0-9]* "$state/nodes/node$node/"
+	done
+	mount --bind "$state/nodes" /sys/devices/system/node
+fi
 mount --make-rshared /
 hostname "$NODE"
 
