@@ -1,9 +1,6 @@
 package kubernetes
 
-import (
-	"fmt"
-	"testing"
-)
+import "testing"
 
 // testImage has an image's program look at its container, file by file.
 func testImage(name string) func(*testing.T, lab) {
@@ -40,16 +37,11 @@ func (p *place) stalled(reason string) {
 	})
 }
 
-// testNoExec: the node lets no program run from the scratch space of pods. It is the whole node's, so no other test may run.
-func testNoExec(t *testing.T, l lab) {
-	const kubelet = "/run/node/kubelet"
-	l.node(t, "sh", "-ec", fmt.Sprintf("mount --bind %[1]s %[1]s; mount -o remount,bind,noexec %[1]s", kubelet))
-	t.Cleanup(func() { l.node(t, "umount", "--lazy", kubelet) })
+// testCarrying: where no worker can be brought in, that of the image is run.
+func testCarrying(t *testing.T, l lab) {
 	p := newPlace(t, l)
-	p.inputs(2)
-	p.probe("  container: {image: " + l.image("plain") + "}")
-	p.stalled("WorkerNotExecutable")
+	p.inputs(3)
 	p.probe("  container: {image: " + l.image("carrying") + ", workerPath: /opt/tigerflow-worker}")
 	p.complete("task/t")
-	p.wantAll(2, content)
+	p.wantAll(3, content)
 }

@@ -99,7 +99,7 @@ func users(object, namespace string) bool {
 	kind, rest, _ := strings.Cut(object, "/")
 	in, name, _ := strings.Cut(rest, "/")
 	switch kind {
-	case "CustomResourceDefinition":
+	case "CustomResourceDefinition", "APIService": // the second is made of the first
 		return true
 	case "Namespace", "PersistentVolume":
 		return name == namespace || name == system

@@ -120,7 +120,7 @@ func TestCluster(t *testing.T) {
 	t.Run("Work", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, lab){
 			"Local": testLocal, "LocalAsync": testLocalAsync, "Pipeline": testPipeline, "Samples": testSamples,
-			"Plain": testImage("plain"), "Root": testImage("root"), "NoShell": testNoShell,
+			"Plain": testImage("plain"), "Root": testImage("root"), "Carrying": testCarrying, "NoShell": testNoShell,
 			"WorkerKilled": testWorkerKilled, "DispatcherKilled": testDispatcherKilled,
 			"NamespaceDeleted": testNamespaceDeleted, "BridgeGone": testBridgeGone,
 		} {
@@ -133,7 +133,6 @@ func TestCluster(t *testing.T) {
 	run("ManagerKilled", testManagerKilled)
 	run("ServerAway", testServerAway)
 	run("Drained", testDrained)
-	run("NoExec", testNoExec)
 	run("Uninstall", testUninstall(before))
 	run("Purge", testPurge(before))
 }
