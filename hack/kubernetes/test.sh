@@ -32,4 +32,10 @@ for archive in "$work"/images/*.tar; do
 	"$here/enter.sh" ctr -n k8s.io images import "$archive" >/dev/null
 done
 export TIGERFLOW_K8S_LAB=$LAB TIGERFLOW_VERSION=$version
-go test -count=1 -timeout 60m -parallel 3 ${RUN:+-run "$RUN"} ${VERBOSE:+-v} ./test/kubernetes
+export KUBEBUILDER_ASSETS=$LAB/bin/envtest
+# Not all at once: the chart's tests take the CustomResourceDefinitions away.
+for packages in ./test/kubernetes "./executor/pod ./cmd/manager"; do
+	# shellcheck disable=SC2086
+	go test -count=1 -timeout 60m -parallel 3 ${RUN:+-run "$RUN"} ${VERBOSE:+-v} $packages
+done
+echo "the tests that need Kubernetes took $SECONDS s"

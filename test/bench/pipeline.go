@@ -80,6 +80,7 @@ func (b *bench) comparePipeline(g *ground, o ours, raw loop, files int) (c conte
 			return c, err
 		}
 		c.base = append(c.base, first+second)
+		syscall.Sync() // what the loops have left to be written is not for the next to wait for
 		took, err := b.runPipeline(g, o, fmt.Sprint("ours-", round), files)
 		if err != nil {
 			return c, err
