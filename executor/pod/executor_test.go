@@ -78,7 +78,7 @@ func newCluster(t *testing.T) *cluster {
 func demo() *v1alpha1.Task {
 	t := &v1alpha1.Task{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "demo", UID: "u"}}
 	t.Spec.Type = v1alpha1.TaskLocal
-	t.Spec.Workspace = v1alpha1.Workspace{Path: "/work", Volume: &v1alpha1.WorkspaceVolume{
+	t.Spec.Workspace = v1alpha1.Workspace{Path: "/data", Volume: &v1alpha1.WorkspaceVolume{
 		PersistentVolumeClaim: v1alpha1.PersistentVolumeClaim{ClaimName: "scratch", SubPath: "me"},
 	}}
 	return t
@@ -86,7 +86,7 @@ func demo() *v1alpha1.Task {
 
 func specOf(index int) executor.Spec {
 	id := executor.WorkerID{Key: "k", Index: index, Restart: 1}
-	return executor.Spec{ID: id, Spool: "/work/s", Log: "/work/s/logs/" + id.String(), DrainTimeout: 90500 * time.Millisecond}
+	return executor.Spec{ID: id, Spool: "/data/s", Log: "/data/s/logs/" + id.String(), DrainTimeout: 90500 * time.Millisecond}
 }
 
 func (c *cluster) start(index int) error {
