@@ -44,6 +44,7 @@ type Reconciler struct {
 // memory is what is known of a Pipeline besides what the cache shows.
 type memory struct {
 	applied map[types.UID]int64 // the generation that the last write of a Task made
+	stale   string              // the resource version that the last write of the status replaced
 	wrote   time.Time           // when the status was last written
 	told    int64               // the generation that it was about
 }
@@ -70,6 +71,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	m := r.memory(req.NamespacedName)
 	if !p.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, p, m)
+	}
+	if p.ResourceVersion == m.stale { // the cache does not show the last status yet, which would be written again
+		return ctrl.Result{RequeueAfter: cachePoll}, nil
 	}
 	if r.Finalize && !controllerutil.ContainsFinalizer(p, v1alpha1.FinalizerTasks) {
 		if err := r.applyFinalizer(ctx, p, true); err != nil {

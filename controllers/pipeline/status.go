@@ -44,6 +44,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state, m *memory) error
 	if err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
+	if u.GetResourceVersion() != p.ResourceVersion {
+		m.stale = p.ResourceVersion
+	}
 	m.wrote, m.told = s.now, p.Generation
 	return nil
 }
