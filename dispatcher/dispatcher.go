@@ -135,7 +135,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		case call := <-d.calls:
 			call()
 		case <-d.wake.C():
-			d.quiet = 0
 		case d.stager.choice = <-d.stager.answers:
 		case <-timer.C:
 		}
