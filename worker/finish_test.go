@@ -96,7 +96,14 @@ os._exit(3)`)
 
 func TestHandlerKeepsDyingBetweenFiles(t *testing.T) {
 	r := newRig(t, nil)
-	r.write("setup.py", "print('leaving', file=sys.stderr)\nthreading.Timer(0.01, os._exit, [7]).start()")
+	r.write("setup.py", `
+from tigerflow import _protocol
+send = _protocol.send
+def send_and_leave(**message):
+    send(**message)
+    print("leaving", file=sys.stderr)
+    os._exit(7)
+_protocol.send = send_and_leave`)
 	f := r.start(stays).ends(spool.ExitHandlerFailed)
 	if f.Type != "HandlerFailed" || f.ExitCode != 7 || !strings.Contains(f.Stderr, "leaving") {
 		t.Errorf("the failure is %+v", f)

@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	groupSize   = 256                    // outputs made durable together
-	groupWait   = 200 * time.Millisecond // the longest that a finished output, or its record, waits for company
-	flushPeriod = time.Second            // the longest that a record stays in memory
-	retryLast   = 5 * time.Second        // the longest wait between two tries at a storage that fails
+	groupSize = 256                    // outputs made durable together
+	groupWait = 200 * time.Millisecond // the longest that a finished output, or its record, waits for company
+	retryLast = 5 * time.Second        // the longest wait between two tries at a storage that fails
 )
 
 // outcome is news for the recorder: a file that user code has returned from, or an event.
@@ -124,9 +123,7 @@ func (r *recorder) take(o outcomes) {
 	if r.stuck.Load() { // it is tried again in its time
 		return
 	}
-	patience := groupWait
 	if r.spec.Durability == spool.None {
-		patience = flushPeriod
 		if err := r.publishGroup(); err != nil {
 			r.hold(err)
 			return
@@ -136,7 +133,7 @@ func (r *recorder) take(o outcomes) {
 	case urgent || len(r.group) >= groupSize || r.spec.Durability == spool.None && len(r.ended) > 0:
 		r.persist()
 	case r.due == nil:
-		r.due = time.After(patience)
+		r.due = time.After(groupWait)
 	}
 }
 
