@@ -4,49 +4,22 @@ import (
 	"context"
 	"io"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap/zapcore"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"tigerflow.dev/tigerflow/controllers/task"
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/internal/kube"
-	"tigerflow.dev/tigerflow/internal/version"
 )
 
 const program = "tigerflow-dispatcher"
 
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	return cli.Execute(ctx, newRoot(stdout, stderr), args, func(cmd *cobra.Command) error {
-		least := zapcore.InfoLevel
-		verbose, err := cmd.Flags().GetBool("verbose")
-		if verbose {
-			least = zapcore.DebugLevel
-		}
-		cmd.SetContext(logr.NewContext(cmd.Context(), cli.NewStructuredLogger(stderr, least)))
-		return err
-	})
-}
-
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
-	root := &cobra.Command{
-		Use:   program,
-		Short: "Dispatch the files of one Task or Pipeline to workers in Pods",
-		Long: `Dispatch the files of one Task or Pipeline to workers in Pods.
+	root := kube.NewCommand(program, "Dispatch the files of one Task or Pipeline to workers in Pods", stdout, stderr)
+	root.Long = root.Short + `.
 
-The manager of the cluster starts it, in a Pod that sees the workspace. Workers outlive it: it can be ended and started at any time.`,
-		Version: version.Get().Version, SilenceUsage: true, SilenceErrors: true,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return start(cmd.Context(), &f)
-		},
-	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.PersistentFlags().BoolP("verbose", "v", false, "log more of what is being done")
+The manager of the cluster starts it, in a Pod that sees the workspace. Workers outlive it: it can be ended and started at any time.`
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return start(cmd.Context(), &f) }
 	flags := root.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster (default: as a Pod in it, or $KUBECONFIG)")
 	flags.StringVar(&f.namespace, "namespace", "", "where the Task or Pipeline is")
@@ -61,7 +34,6 @@ The manager of the cluster starts it, in a Pod that sees the workspace. Workers 
 	flags.StringVar(&f.groups, "groups", "", "their further groups, with commas")
 	flags.BoolVar(&f.sameNode, "same-node", false, "have all workers run on the node of this process, named by "+nodeVariable)
 	flags.StringVar(&f.staging, "staging-socket", "", "where tigerflow-worker stage listens, which runs the functions of staging")
-	root.AddCommand(cli.NewVersion(program))
 	return root
 }
 
@@ -70,9 +42,7 @@ func start(ctx context.Context, f *flags) error {
 	if err != nil {
 		return cli.UsageError{Err: err}
 	}
-	log := logr.FromContextOrDiscard(ctx)
-	klog.SetLogger(log)
-	ctrl.SetLogger(log)
+	log := kube.Log(ctx)
 	workers, err := newWorkers(s, log)
 	if err != nil {
 		return err

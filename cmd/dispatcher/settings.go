@@ -11,11 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"tigerflow.dev/tigerflow/controllers/dispatcher"
 	"tigerflow.dev/tigerflow/internal/kube"
-	"tigerflow.dev/tigerflow/internal/version"
 )
 
 // nodeVariable has the name of the node in the environment.
@@ -70,18 +68,9 @@ func (f *flags) resolve() (*settings, error) {
 	if err := f.identify(&s.identity); err != nil {
 		return nil, err
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
 	var err error
-	s.rest, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("this is no Pod, and there is no kubeconfig: give one with --kubeconfig or KUBECONFIG")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	s.rest.QPS, s.rest.Burst, s.rest.UserAgent = requestsPerSecond, requestsAtOnce, program+"/"+version.Get().Version
-	return s, nil
+	s.rest, err = kube.Connect(f.kubeconfig, program, requestsPerSecond, requestsAtOnce)
+	return s, err
 }
 
 func (f *flags) identify(i *dispatcher.Identity) (err error) {

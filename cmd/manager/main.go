@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"tigerflow.dev/tigerflow/internal/cli"
+	"tigerflow.dev/tigerflow/internal/kube"
 )
 
 func main() {
@@ -18,5 +19,5 @@ func main() {
 
 // run executes the command line and returns the exit code. An error is one line on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return cli.ExitCode(execute(ctx, args, stdout, stderr), stderr)
+	return cli.ExitCode(kube.Execute(ctx, newRoot(stdout, stderr), args), stderr)
 }

@@ -1,57 +1,28 @@
 package main
 
 import (
-	"context"
 	"io"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap/zapcore"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/internal/kube"
-	"tigerflow.dev/tigerflow/internal/version"
 )
 
 const program = "tigerflow-manager"
 
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	return cli.Execute(ctx, newRoot(stdout, stderr), args, func(cmd *cobra.Command) error {
-		least := zapcore.InfoLevel
-		verbose, err := cmd.Flags().GetBool("verbose")
-		if verbose {
-			least = zapcore.DebugLevel
-		}
-		cmd.SetContext(logr.NewContext(cmd.Context(), cli.NewStructuredLogger(stderr, least)))
-		return err
-	})
-}
-
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
-	root := &cobra.Command{
-		Use:     program,
-		Short:   "Look after the Tasks and Pipelines of a Kubernetes cluster",
-		Version: version.Get().Version, SilenceUsage: true, SilenceErrors: true,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.resolve()
-			if err != nil {
-				return cli.UsageError{Err: err}
-			}
-			log := logr.FromContextOrDiscard(cmd.Context())
-			klog.SetLogger(log)
-			ctrl.SetLogger(log)
-			return s.run(cmd.Context(), log)
-		},
+	root := kube.NewCommand(program, "Look after the Tasks and Pipelines of a Kubernetes cluster", stdout, stderr)
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := f.resolve()
+		if err != nil {
+			return cli.UsageError{Err: err}
+		}
+		return s.run(cmd.Context(), kube.Log(cmd.Context()))
 	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.PersistentFlags().BoolP("verbose", "v", false, "log more of what is being done")
 	f.register(root)
-	root.AddCommand(newUninstall(&f), cli.NewVersion(program))
+	root.AddCommand(newUninstall(&f))
 	return root
 }
 

@@ -10,11 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"tigerflow.dev/tigerflow/controllers/dispatcher"
 	"tigerflow.dev/tigerflow/internal/kube"
-	"tigerflow.dev/tigerflow/internal/version"
 )
 
 // flags are the command line as it was given.
@@ -104,18 +102,10 @@ func resources(text string) (corev1.ResourceList, error) {
 }
 
 // connect finds out how to reach the cluster.
-func (s *settings) connect(kubeconfig string) error {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	var err error
-	s.rest, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return errors.New("this is no Pod, and there is no kubeconfig: give one with --kubeconfig or KUBECONFIG")
+func (s *settings) connect(kubeconfig string) (err error) {
+	if s.rest, err = kube.Connect(kubeconfig, program, requestsPerSecond, requestsAtOnce); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("kubeconfig: %w", err)
-	}
-	s.rest.QPS, s.rest.Burst, s.rest.UserAgent = requestsPerSecond, requestsAtOnce, program+"/"+version.Get().Version
 	if s.electIn == "" && s.elect {
 		own, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 		if err != nil {
