@@ -136,7 +136,7 @@ func TestDispatcherIsKilled(t *testing.T) {
 	s.put("a.txt")
 	s.create("t", "{}", "{}")
 	text, err := json.Marshal(childConfig{
-		apiServer.Host, apiServer.TLSClientConfig, dispatcher.Owner{Kind: dispatcher.KindTask, Namespace: s.namespace, Name: "t"}, workerProgram, "0",
+		shared.Config.Host, shared.Config.TLSClientConfig, dispatcher.Owner{Kind: dispatcher.KindTask, Namespace: s.namespace, Name: "t"}, shared.Worker, "0",
 	})
 	s.must(err)
 	first := exec.CommandContext(t.Context(), os.Args[0])

@@ -40,13 +40,13 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	needWorker(t)
-	rules, err := wiretest.Rules("../../config/rbac/dispatcher.yaml")
+	shared.NeedWorker(t)
+	rules, err := wiretest.Load("../../config/rbac/dispatcher.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, dir: t.TempDir(), namespace: strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-"), wire: wiretest.New(t, apiServer, rules)}
-	s.client, err = client.New(apiServer, client.Options{Scheme: kube.Scheme()})
+	s := &site{T: t, dir: t.TempDir(), namespace: strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-"), wire: wiretest.New(t, shared.Config, rules)}
+	s.client, err = client.New(shared.Config, client.Options{Scheme: kube.Scheme()})
 	s.must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
@@ -70,7 +70,7 @@ func (s *site) must(err error) {
 // begin starts the dispatcher of an owner; it ends with the test, or before by end.
 func (s *site) begin(kind, name string) (end func()) {
 	s.Helper()
-	workers, err := process.New(workerProgram)
+	workers, err := process.New(shared.Worker)
 	s.must(err)
 	d := &server{
 		settings: &settings{rest: s.wire.Config, owner: dispatcher.Owner{Kind: kind, Namespace: s.namespace, Name: name}, listen: s.listen},

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -48,12 +46,12 @@ type running struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	needWorker(t)
-	s := &site{T: t, dir: t.TempDir(), namespace: strings.ToLower(t.Name()), wire: newWire(t)}
+	shared.NeedWorker(t)
+	s := &site{T: t, dir: t.TempDir(), namespace: strings.ToLower(t.Name()), wire: wiretest.New(t, shared.Config, rights)}
 	var err error
-	s.jobs, err = process.New(workerProgram)
+	s.jobs, err = process.New(shared.Worker)
 	s.must(err)
-	s.client, err = client.New(apiServer, client.Options{Scheme: kube.Scheme()})
+	s.client, err = client.New(shared.Config, client.Options{Scheme: kube.Scheme()})
 	s.must(err)
 	t.Cleanup(func() {
 		if s.bridge != nil {
@@ -66,16 +64,6 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	return s
-}
-
-// newWire has the rules of config/rbac/bridge.yaml, where the sources are: on a cluster of the tests they are not.
-func newWire(t *testing.T) *wiretest.Wire {
-	t.Helper()
-	rules, err := wiretest.Rules("../../config/rbac/bridge.yaml")
-	if err != nil && (!errors.Is(err, fs.ErrNotExist) || os.Getenv("TIGERFLOW_SLURM_LAB") == "") {
-		t.Fatal(err)
-	}
-	return wiretest.New(t, apiServer, rules)
 }
 
 func (s *site) must(err error) {

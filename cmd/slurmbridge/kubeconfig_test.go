@@ -20,8 +20,8 @@ func TestKubeconfigScript(t *testing.T) {
 	}
 	dir := t.TempDir()
 	admin := clientcmdapi.NewConfig()
-	admin.Clusters["a.b"] = &clientcmdapi.Cluster{Server: apiServer.Host, CertificateAuthorityData: apiServer.CAData}
-	admin.AuthInfos["me"] = &clientcmdapi.AuthInfo{ClientCertificateData: apiServer.CertData, ClientKeyData: apiServer.KeyData}
+	admin.Clusters["a.b"] = &clientcmdapi.Cluster{Server: shared.Config.Host, CertificateAuthorityData: shared.Config.CAData}
+	admin.AuthInfos["me"] = &clientcmdapi.AuthInfo{ClientCertificateData: shared.Config.CertData, ClientKeyData: shared.Config.KeyData}
 	admin.Contexts["me@a.b"] = &clientcmdapi.Context{Cluster: "a.b", AuthInfo: "me", Namespace: "mine"}
 	admin.CurrentContext = "me@a.b"
 	if err := clientcmd.WriteToFile(*admin, filepath.Join(dir, "admin")); err != nil {
@@ -42,7 +42,7 @@ func TestKubeconfigScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.namespace != "lab" || s.rest.Host != apiServer.Host || string(s.rest.CAData) != string(apiServer.CAData) || s.rest.CertData != nil ||
+	if s.namespace != "lab" || s.rest.Host != shared.Config.Host || string(s.rest.CAData) != string(shared.Config.CAData) || s.rest.CertData != nil ||
 		s.rest.BearerTokenFile != filepath.Join(dir, "made", "gpu.token") {
 		t.Errorf("namespace %s, %s", s.namespace, s.rest)
 	}

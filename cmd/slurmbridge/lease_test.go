@@ -18,7 +18,7 @@ import (
 // leaseOf is the hold of another process than this one on a bridge of the test's own namespace.
 func leaseOf(t *testing.T, host string) *lease {
 	t.Helper()
-	c, err := coordination.NewForConfig(apiServer)
+	c, err := coordination.NewForConfig(shared.Config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,73 +1,36 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/client-go/rest"
-
-	"tigerflow.dev/tigerflow/config/crd"
-	"tigerflow.dev/tigerflow/embedded"
 	"tigerflow.dev/tigerflow/embedded/embeddedtest"
-	"tigerflow.dev/tigerflow/executor/workerbin"
+	"tigerflow.dev/tigerflow/internal/kube/wiretest"
 )
 
-// What the tests share: one API server, in which each test has a namespace, and the worker program.
-var (
-	apiServer     *rest.Config
-	workerProgram string // "" if it has not been built
-)
+// shared is what the tests of this package share.
+var shared embeddedtest.Server
 
 const patience = 2 * time.Minute
 
+// rights are those of config/rbac/bridge.yaml; nil where the sources are not: on a cluster of the tests.
+var rights *wiretest.Rules
+
 func TestMain(m *testing.M) {
-	code, err := withServer(m.Run)
-	if err != nil {
+	var err error
+	rights, err = wiretest.Load("../../config/rbac/bridge.yaml")
+	if err != nil && (!errors.Is(err, fs.ErrNotExist) || os.Getenv("TIGERFLOW_SLURM_LAB") == "") {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
-	os.Exit(code)
-}
-
-func withServer(run func() int) (code int, err error) {
-	embedded.Quiet(logr.Discard())
-	dir, err := os.MkdirTemp("", "tigerflow-bridge-")
-	if err != nil {
-		return 0, err
+	if err == nil {
+		shared.Finally = rights.Unused
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if workerProgram, err = workerbin.Install(dir); err != nil && !errors.Is(err, workerbin.ErrNotEmbedded) {
-		return 0, err
-	}
-	crds, err := crd.All()
-	if err != nil {
-		return 0, err
-	}
-	control, err := embedded.Start(context.Background(), embedded.Options{Dir: dir, CRDs: append(crds, embeddedtest.Leases())})
-	if err != nil {
-		return 0, err
-	}
-	apiServer = control.RESTConfig()
-	apiServer.ContentType = "application/json" // custom resources, as Leases are here, have no protobuf
-	code = run()
-	return code, control.Stop()
-}
-
-func needWorker(t *testing.T) {
-	t.Helper()
-	if workerProgram != "" {
-		return
-	}
-	const missing = "the worker program is not built: run make worker"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
+	embeddedtest.Main(m, &shared, embeddedtest.Leases())
 }
 
 // wait returns when a condition holds.

@@ -73,8 +73,8 @@ func TestCommandOnSlurm(t *testing.T) {
 	t.Cleanup(s.explain)
 	t.Setenv("XDG_STATE_HOME", s.path("state"))
 	k := clientcmdapi.NewConfig()
-	k.Clusters["c"] = &clientcmdapi.Cluster{Server: apiServer.Host, CertificateAuthorityData: apiServer.CAData}
-	k.AuthInfos["c"] = &clientcmdapi.AuthInfo{ClientCertificateData: apiServer.CertData, ClientKeyData: apiServer.KeyData}
+	k.Clusters["c"] = &clientcmdapi.Cluster{Server: shared.Config.Host, CertificateAuthorityData: shared.Config.CAData}
+	k.AuthInfos["c"] = &clientcmdapi.AuthInfo{ClientCertificateData: shared.Config.CertData, ClientKeyData: shared.Config.KeyData}
 	k.Contexts["c"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "c", Namespace: s.namespace}
 	k.CurrentContext = "c"
 	s.must(clientcmd.WriteToFile(*k, s.path("kubeconfig")))

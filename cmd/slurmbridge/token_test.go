@@ -17,11 +17,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+
+	"tigerflow.dev/tigerflow/internal/kube/wiretest"
 )
 
-// tokenText is a token of the ServiceAccount lab/bridge, as far as clients read it.
+// tokenText is a token of the ServiceAccount lab/tigerflow-bridge-default, as far as clients read it.
 func tokenText(issued, expires time.Time) string {
-	claims := fmt.Sprintf(`{"sub":"system:serviceaccount:lab:bridge","aud":["api"],"iat":%d,"exp":%d}`, issued.Unix(), expires.Unix())
+	claims := fmt.Sprintf(`{"sub":"system:serviceaccount:lab:tigerflow-bridge-default","aud":["api"],"iat":%d,"exp":%d}`, issued.Unix(), expires.Unix())
 	return "head." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".signature"
 }
 
@@ -51,9 +53,9 @@ func TestParseToken(t *testing.T) {
 // tokenServer speaks the token subresource of ServiceAccounts, which the embedded API server has not, and nothing else.
 func tokenServer(t *testing.T, answer func(*authenticationv1.TokenRequest) int) corev1.ServiceAccountsGetter {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var request authenticationv1.TokenRequest
-		if r.Method != http.MethodPost || r.URL.Path != "/api/v1/namespaces/lab/serviceaccounts/bridge/token" || json.NewDecoder(r.Body).Decode(&request) != nil {
+		if r.Method != http.MethodPost || r.URL.Path != "/api/v1/namespaces/lab/serviceaccounts/tigerflow-bridge-default/token" || json.NewDecoder(r.Body).Decode(&request) != nil {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
@@ -62,7 +64,10 @@ func tokenServer(t *testing.T, answer func(*authenticationv1.TokenRequest) int) 
 		_ = json.NewEncoder(w).Encode(&request)
 	}))
 	t.Cleanup(server.Close)
-	c, err := corev1.NewForConfig(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	wire := wiretest.New(t, &rest.Config{
+		Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}, TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+	}, rights)
+	c, err := corev1.NewForConfig(wire.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +118,7 @@ func TestTokenThatIsNotRenewed(t *testing.T) {
 	r := &renewer{file: file, accounts: accounts, log: logr.Discard()}
 	old := time.Now().Add(-50 * time.Minute)
 	for text, want := range map[string]string{
-		tokenText(old, old.Add(time.Hour)):      "asking for one of ServiceAccount lab/bridge: ",
+		tokenText(old, old.Add(time.Hour)):      "asking for one of ServiceAccount lab/tigerflow-bridge-default: ",
 		tokenText(old, old.Add(10*time.Minute)): "it expired at ",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -48,7 +48,7 @@ func start(t *testing.T, rec *Reconciler) *harness {
 	h := &harness{T: t, namespace: fmt.Sprintf("test-%d", namespaces.Add(1)), rec: rec}
 	scheme := runtime.NewScheme()
 	h.must(v1alpha1.AddToScheme(scheme))
-	quick := rest.CopyConfig(apiServer)
+	quick := rest.CopyConfig(shared.Config)
 	quick.QPS = -1
 	var err error
 	h.client, err = client.New(quick, client.Options{Scheme: scheme})

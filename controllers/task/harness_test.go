@@ -72,7 +72,7 @@ var namespaces atomic.Int64
 // start has a controller look after a namespace of its own until the end of the test. At the end it checks the spool.
 func start(t *testing.T, o options) *harness {
 	t.Helper()
-	needWorker(t)
+	shared.NeedWorker(t)
 	h := &harness{T: t, dir: t.TempDir(), key: types.NamespacedName{
 		Namespace: fmt.Sprintf("test-%d", namespaces.Add(1)), Name: "t",
 	}}
@@ -84,11 +84,11 @@ func start(t *testing.T, o options) *harness {
 	scheme := runtime.NewScheme()
 	h.must(v1alpha1.AddToScheme(scheme))
 	var err error
-	h.client, err = client.New(apiServer, client.Options{Scheme: scheme})
+	h.client, err = client.New(shared.Config, client.Options{Scheme: scheme})
 	h.must(err)
-	workers, err := process.New(workerProgram)
+	workers, err := process.New(shared.Worker)
 	h.must(err)
-	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
+	mgr, err := ctrl.NewManager(shared.Config, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: new(true)},
 		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{h.key.Namespace: {}}},

@@ -1,66 +1,12 @@
 package task
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
 	"testing"
 
-	"github.com/go-logr/logr/funcr"
-	"k8s.io/client-go/rest"
-
-	"tigerflow.dev/tigerflow/config/crd"
-	"tigerflow.dev/tigerflow/embedded"
-	"tigerflow.dev/tigerflow/executor/workerbin"
+	"tigerflow.dev/tigerflow/embedded/embeddedtest"
 )
 
-// What the tests of this package share: one API server, in which each test has a namespace, and the worker program.
-var (
-	apiServer     *rest.Config
-	workerProgram string // "" if it has not been built
-)
+// shared is what the tests of this package share.
+var shared embeddedtest.Server
 
-func TestMain(m *testing.M) {
-	code, err := withServer(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
-	os.Exit(code)
-}
-
-func withServer(run func() int) (code int, err error) {
-	embedded.Quiet(funcr.New(func(string, string) {}, funcr.Options{}))
-	dir, err := os.MkdirTemp("", "tigerflow-task-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if workerProgram, err = workerbin.Install(dir); err != nil && !errors.Is(err, workerbin.ErrNotEmbedded) {
-		return 0, err
-	}
-	crds, err := crd.All()
-	if err != nil {
-		return 0, err
-	}
-	control, err := embedded.Start(context.Background(), embedded.Options{Dir: dir, CRDs: crds})
-	if err != nil {
-		return 0, err
-	}
-	apiServer = control.RESTConfig()
-	code = run()
-	return code, control.Stop()
-}
-
-func needWorker(t *testing.T) {
-	t.Helper()
-	if workerProgram != "" {
-		return
-	}
-	const missing = "the worker program is not built: run make worker"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-}
+func TestMain(m *testing.M) { embeddedtest.Main(m, &shared) }

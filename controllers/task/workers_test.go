@@ -140,7 +140,7 @@ func TestConditionsOfWorkers(t *testing.T) {
 
 // A bridge works on its own Slurm Tasks and leaves all others as they are.
 func TestBridge(t *testing.T) {
-	workers, err := process.New(workerProgram)
+	workers, err := process.New(shared.Worker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -37,7 +36,7 @@ const (
 )
 
 // New is a Wire to a server for as long as the test. It refuses what rules do not allow, and fails the test for it.
-func New(t *testing.T, to *rest.Config, rules []rbacv1.PolicyRule) *Wire {
+func New(t *testing.T, to *rest.Config, rules *Rules) *Wire {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,13 +133,13 @@ type gate struct {
 	*testing.T
 	next  http.RoundTripper
 	wire  *Wire
-	rules []rbacv1.PolicyRule
+	rules *Rules
 }
 
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	code := http.StatusUnauthorized
 	if !g.wire.Denied.Load() {
-		if allowed(g.T, g.rules, r) {
+		if g.rules.allow(g.T, r) {
 			return g.next.RoundTrip(r)
 		}
 		g.Errorf("%s %s is not among the rules of the program", r.Method, r.URL)
