@@ -8,7 +8,7 @@ import (
 )
 
 // Spec is what a worker needs to know of its Task. It lies in spool.json, so that a worker needs nothing but the shared
-// file system. All paths are absolute and the same wherever the workspace is mounted.
+// file system. All paths are absolute, those of the Task's dispatcher and workers.
 type Spec struct {
 	Task          string                     `json:"task"` // the author's name, for logs and --task-name
 	Type          string                     `json:"type"`

@@ -36,7 +36,8 @@ func (o Owner) String() string {
 // Manifest is the content of spool.json.
 type Manifest struct {
 	Format int    `json:"format"`
-	ID     string `json:"id"` // random, made once: worker ids derive from it
+	ID     string `json:"id"`             // random, made once: worker ids derive from it
+	Path   Name   `json:"path,omitempty"` // of the spool's folder, absolute, where the Spec was written
 	Owner  Owner  `json:"owner"`
 	Spec   Spec   `json:"spec"`
 }
@@ -98,7 +99,11 @@ func Create(dir string, owner Owner, spec Spec) (*Spool, error) {
 			return nil, err
 		}
 	}
-	m := Manifest{Format: FormatVersion, ID: nonce(), Owner: owner, Spec: spec}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := Manifest{Format: FormatVersion, ID: nonce(), Path: Name(path), Owner: owner, Spec: spec}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, err
@@ -132,6 +137,7 @@ func (s *Spool) Reload() error {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("%s is damaged: %w", path, err)
 	}
+	m.Spec.see(hereOf(string(m.Path), s.dir))
 	s.manifest = m
 	return nil
 }
@@ -145,13 +151,17 @@ func (s *Spool) ID() string { return s.manifest.ID }
 // Owner is the object that the spool works for.
 func (s *Spool) Owner() Owner { return s.manifest.Owner }
 
-// Spec is the Task as the workers see it.
+// Spec is the Task as the workers see it, with the folders where this host has them.
 func (s *Spool) Spec() *Spec { return &s.manifest.Spec }
 
 // update writes spool.json anew; only the holder of the lock may.
 func (s *Spool) update(owner Owner, spec Spec) error {
+	path, err := filepath.Abs(s.dir)
+	if err != nil {
+		return err
+	}
 	m := s.manifest
-	m.Owner, m.Spec = owner, spec
+	m.Path, m.Owner, m.Spec = Name(path), owner, spec
 	if err := writeJSON(s.path("spool.json"), m); err != nil {
 		return fmt.Errorf("writing the Task into its spool: %w", err)
 	}
