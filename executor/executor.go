@@ -92,13 +92,14 @@ type Spec struct {
 // Container is where a backend that has containers runs a worker.
 type Container struct {
 	Image         string   // a file (absolute) or a reference; empty is no container
-	Binds         []Bind   // what the worker sees of the host, at the same paths
+	Binds         []Bind   // what the worker sees of the host
 	SetupCommands []string // lines of shell, run on the host before the container starts; those within are the worker's own
 }
 
 // Bind is a file or folder of the host that a container has, too.
 type Bind struct {
 	Path     string // absolute
+	At       string // where the container has it, absolute; empty is at the same path
 	ReadOnly bool
 }
 

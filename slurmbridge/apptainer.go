@@ -58,25 +58,33 @@ func (c scriptConfig) container(s executor.Spec) ([]string, error) {
 // outermost leaves out what another bind has already, in an order in which none hides another.
 func outermost(binds []executor.Bind) []executor.Bind {
 	binds = slices.Clone(binds)
-	for i := range binds {
-		binds[i].Path = filepath.Clean(binds[i].Path)
+	for i, b := range binds {
+		binds[i].Path, binds[i].At = filepath.Clean(b.Path), filepath.Clean(destination(b))
 	}
 	slices.SortFunc(binds, func(a, b executor.Bind) int {
-		return cmp.Or(strings.Compare(a.Path, b.Path), compareBool(a.ReadOnly, b.ReadOnly)) // what may be written first
+		return cmp.Or(strings.Compare(a.At, b.At), compareBool(a.ReadOnly, b.ReadOnly)) // what may be written first
 	})
 	var kept []executor.Bind
 	for _, b := range binds {
 		nearest := -1
 		for i, k := range kept {
-			if within(k.Path, b.Path) {
+			if within(k.At, b.At) {
 				nearest = i
 			}
 		}
-		if nearest < 0 || kept[nearest].ReadOnly && !b.ReadOnly {
+		if nearest < 0 || kept[nearest].ReadOnly && !b.ReadOnly || !shows(kept[nearest], b) {
 			kept = append(kept, b)
 		}
 	}
 	return kept
+}
+
+// destination is where the container has a bind.
+func destination(b executor.Bind) string { return cmp.Or(b.At, b.Path) }
+
+// shows reports whether a bind has another, within which it lies, in its place.
+func shows(outer, inner executor.Bind) bool {
+	return filepath.Join(outer.Path, strings.TrimPrefix(inner.At, outer.At)) == inner.Path
 }
 
 func compareBool(a, b bool) int {
@@ -96,10 +104,12 @@ func within(dir, path string) bool {
 
 // mountOf spells a bind for --mount, which unlike --bind takes any path: its fields are those of a line of CSV.
 func mountOf(b executor.Bind) (string, error) {
-	if !filepath.IsAbs(b.Path) {
-		return "", fmt.Errorf("bind %q: want an absolute path", b.Path)
+	for _, path := range []string{b.Path, destination(b)} {
+		if !filepath.IsAbs(path) {
+			return "", fmt.Errorf("bind %q: want an absolute path", path)
+		}
 	}
-	fields := []string{"type=bind", "source=" + b.Path, "destination=" + b.Path}
+	fields := []string{"type=bind", "source=" + b.Path, "destination=" + destination(b)}
 	if b.ReadOnly {
 		fields = append(fields, "ro")
 	}

@@ -36,7 +36,7 @@ func elements(change func(*executor.Spec), slots ...int) []executor.Spec {
 func TestGolden(t *testing.T) {
 	contained := func(s *executor.Spec) {
 		s.Container = executor.Container{Image: "/scratch/me/whisper.sif", Binds: []executor.Bind{
-			{Path: "/scratch/me"}, {Path: "/models", ReadOnly: true}, {Path: "/data/it's, 1:2", ReadOnly: true},
+			{Path: "/scratch/me"}, {Path: "/models", ReadOnly: true}, {Path: "/data/it's, 1:2", ReadOnly: true}, {Path: "/scratch/me", At: "/work space"},
 		}}
 	}
 	for name, a := range map[string]array{

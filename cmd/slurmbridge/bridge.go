@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -134,10 +135,11 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newWorkers(b.executor, k, b.plane(), b.limits)
+	w := newWorkers(b.executor, k, b.plane(), b.limits, b.trees)
 	b.meters.workers, b.meters.lease = w, b.lease
 	mgr, err := ctrl.NewManager(b.rest, ctrl.Options{
 		Scheme: kube.Scheme(), Logger: b.log.V(1), GracefulShutdownTimeout: new(kube.ShutdownGrace),
+		NewClient:              b.newClient,
 		Cache:                  cache.Options{DefaultNamespaces: map[string]cache.Config{b.namespace: {}}},
 		Metrics:                metricsserver.Options{BindAddress: b.metrics, ExtraHandlers: kube.Health(b.unready)},
 		HealthProbeBindAddress: "0",                                                  // one address is enough for all
@@ -148,7 +150,7 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 	}
 	b.tasks = &task.Reconciler{
 		Client: mgr.GetClient(), Log: cli.Slog(b.log), Bridge: b.name, Plane: b.plane(), Finalize: true, TakeOver: b.takeOver, Period: kube.CounterPeriod, Spacing: spacing, Rest: respite,
-		NewQueue: kube.NewQueue[ctrl.Request], Admit: b.limits.admit,
+		NewQueue: kube.NewQueue[ctrl.Request], Admit: b.limits.admit, Explain: b.trees.explain,
 		Backends: map[v1alpha1.TaskType]task.Backend{v1alpha1.TaskSlurm: {Executor: w, Containers: true}},
 	}
 	if err := b.tasks.SetupWithManager(mgr); err != nil {
@@ -161,6 +163,12 @@ func (b *bridge) manager() (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the metrics: %w", err)
 	}
 	return mgr, nil
+}
+
+// newClient makes the client of the controller: whatever it reads is as this host sees it.
+func (b *bridge) newClient(config *rest.Config, options client.Options) (client.Client, error) {
+	c, err := client.New(config, options)
+	return localClient{Client: c, trees: b.trees}, err
 }
 
 // unready says why this bridge is not ready: Kubernetes hears of what it does only while its Lease is renewed in time.

@@ -18,6 +18,7 @@ import (
 // flags are the command line as it was given.
 type flags struct {
 	kubeconfig, namespace, name, limits, metrics string
+	trees                                        []string
 	background, takeOver                         bool
 }
 
@@ -26,6 +27,7 @@ type settings struct {
 	name, namespace string
 	rest            *rest.Config
 	limits          *limits
+	trees           trees
 	metrics         string // an address, or "0" for none
 	takeOver        bool
 	state           string // the folder for what is to last
@@ -54,6 +56,9 @@ func (f *flags) resolve() (*settings, error) {
 	}
 	if s.limits, err = readLimits(f.limits); err != nil {
 		return nil, fmt.Errorf("--limits: %w", err)
+	}
+	if s.trees, err = readTrees(f.trees); err != nil {
+		return nil, err
 	}
 	if s.state, err = stateDir(); err != nil {
 		return nil, err

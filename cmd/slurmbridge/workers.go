@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ type workers struct {
 	executor.Executor
 	keys  *keys
 	plane string
+	trees trees
 	most  int // workers at once; 0 is no limit
 
 	starting chan struct{} // holds a token while it is looked whether there is room
@@ -30,8 +32,8 @@ var (
 	_ executor.Adopter  = (*workers)(nil)
 )
 
-func newWorkers(e executor.Executor, k *keys, plane string, l *limits) *workers {
-	w := &workers{Executor: e, keys: k, plane: plane, starting: make(chan struct{}, 1)}
+func newWorkers(e executor.Executor, k *keys, plane string, l *limits, all trees) *workers {
+	w := &workers{Executor: e, keys: k, plane: plane, trees: all, starting: make(chan struct{}, 1)}
 	if l.MaxWorkersInAll != nil {
 		w.most = *l.MaxWorkersInAll
 	}
@@ -40,10 +42,12 @@ func newWorkers(e executor.Executor, k *keys, plane string, l *limits) *workers 
 
 // Start starts as many of the workers as there is room for, and says when to ask for the others.
 func (w *workers) Start(ctx context.Context, specs []executor.Spec) error {
-	for _, s := range specs {
+	specs = slices.Clone(specs)
+	for i, s := range specs {
 		if err := w.keys.add(w.plane, s.ID.Key, s.Spool); err != nil {
 			return err
 		}
+		specs[i] = w.trees.bind(s)
 	}
 	if w.most == 0 {
 		return w.Executor.Start(ctx, specs)

@@ -63,7 +63,7 @@ func testWorkers(t *testing.T, e executor.Executor, l *limits) *workers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWorkers(e, k, "plane", l)
+	return newWorkers(e, k, "plane", l, nil)
 }
 
 func TestWorkersInAll(t *testing.T) {

@@ -67,6 +67,7 @@ type Reconciler struct {
 	Staging  string                     // the socket of the container in which the functions of staging run; empty is beside this process
 	NewQueue NewQueue                   // nil is controller-runtime's own, which measures itself twice a second
 	Admit    func(*v1alpha1.Task) error // says what of a Task is not allowed here, in words for its author; nil allows all
+	Explain  func(string) string        // adds to the message of a condition what is to be known of this host; nil adds nothing
 	Now      func() time.Time
 
 	mu    sync.Mutex

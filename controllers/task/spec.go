@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"path/filepath"
 	"strings"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -119,44 +118,6 @@ func pipelineOf(s *v1alpha1.TaskSpec) *flow.Pipeline {
 		of.Staging = pipeline.Steps(p.Lead.Staging)
 	}
 	return of
-}
-
-// Paths are the places on the file system that a Task names. All are absolute.
-type Paths struct {
-	Workspace, Input, Output string
-	Records                  string // the directory below which the Task's spool lies
-	Spool                    string
-	Image                    string // as Apptainer takes it; "" if there is none
-}
-
-// PathsOf is where a Task works.
-func PathsOf(t *v1alpha1.Task) Paths {
-	s := &t.Spec
-	p := Paths{
-		Workspace: s.Workspace.Path, Input: string(within(s, s.Input.Directory)), Output: string(within(s, s.Output.Directory)),
-		Records: recordsOf(s),
-	}
-	p.Spool = spool.Dir(p.Records, t.DisplayName())
-	if s.Container != nil && s.Container.Image != "" {
-		p.Image = imageOf(s)
-	}
-	return p
-}
-
-// recordsOf is the directory below which the spool lies.
-func recordsOf(s *v1alpha1.TaskSpec) string {
-	if s.Pipeline != nil {
-		return string(within(s, s.Pipeline.Directory))
-	}
-	return string(within(s, s.Output.Directory))
-}
-
-// within takes a path relative to the workspace for the absolute one that it means.
-func within(s *v1alpha1.TaskSpec, path string) spool.Name {
-	if filepath.IsAbs(path) {
-		return spool.Name(filepath.Clean(path))
-	}
-	return spool.Name(filepath.Join(s.Workspace.Path, path))
 }
 
 func handlerOf(s *v1alpha1.TaskSpec) spool.Handler {

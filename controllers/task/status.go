@@ -67,6 +67,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskF
 	for i := range status.Conditions {
 		c := &status.Conditions[i]
 		c.ObservedGeneration = t.Generation
+		if r.Explain != nil {
+			c.Message = r.Explain(c.Message)
+		}
 		c.LastTransitionTime = metav1.NewTime(s.now)
 		if old := meta.FindStatusCondition(t.Status.Conditions, c.Type); old != nil && old.Status == c.Status {
 			c.LastTransitionTime = old.LastTransitionTime

@@ -69,13 +69,20 @@ var transport = regexp.MustCompile(`^[a-z0-9+-]+:`)
 
 // imageOf is the image of a Slurm Task, with the path of one on the file system made absolute.
 func imageOf(s *v1alpha1.TaskSpec) string {
-	image := s.Container.Image
-	scheme := transport.FindString(image)
+	if scheme, path, onDisk := imageFile(s.Container.Image); onDisk {
+		return scheme + string(within(s, path))
+	}
+	return s.Container.Image
+}
+
+// imageFile tells of a reference to an image, as Apptainer has them, whether it names something on the file system, and what.
+func imageFile(image string) (scheme, path string, onDisk bool) {
+	scheme = transport.FindString(image)
 	switch scheme {
 	case "", "docker-archive:", "oci-archive:", "oci:":
-		return scheme + string(within(s, strings.TrimPrefix(image, scheme)))
+		return scheme, strings.TrimPrefix(image, scheme), true
 	}
-	return image
+	return scheme, "", false
 }
 
 // setupOf is the setup commands that workers run themselves.
