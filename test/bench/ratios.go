@@ -28,7 +28,7 @@ func ofLoop(goal float64, raw loop, o ours) func(*bench) ([]figure, error) {
 	return func(b *bench) (list []figure, err error) {
 		g, err := b.newGround(b.files * (2*rounds + 1))
 		err = b.on(g, err, b.files, func(g *ground) error {
-			f, err := b.compare(g, raw, o)
+			f, err := b.compare(g, raw, o, b.files, rounds)
 			list = []figure{atLeast(fmt.Sprintf("%s, of a bare loop", o), f.ratio(), goal, f.note(b.files, g.kind))}
 			return err
 		})
@@ -41,7 +41,7 @@ func pythonCopy(b *bench) (list []figure, err error) {
 	o := ours{handler: pythonEcho, durability: "None"}
 	g, err := newFolder(memory, "tmpfs")
 	err = b.on(g, err, b.files, func(g *ground) error {
-		f, err := b.compare(g, pythonLoop, o)
+		f, err := b.compare(g, pythonLoop, o, b.files, rounds)
 		list = []figure{atLeast("Python copy in /dev/shm, of a bare Python loop", f.ratio(), 0.4, f.note(b.files, g.kind))}
 		return err
 	})
@@ -65,16 +65,16 @@ func (c contest) note(files int, kind string) string {
 	return fmt.Sprintf("%s of %s, %d files, %s", perSecond(files, median(c.ours)), perSecond(files, median(c.base)), files, kind)
 }
 
-// compare has a bare loop and a Task take turns over the inputs.
-func (b *bench) compare(g *ground, raw loop, o ours) (contest, error) {
+// compare has a bare loop and a Task take turns over the inputs, so many times.
+func (b *bench) compare(g *ground, raw loop, o ours, files, turns int) (contest, error) {
 	var c contest
-	for round := range rounds {
-		took, err := raw(b.ctx, g.path("in"), g.path(fmt.Sprint("raw-", round)), b.files)
+	for round := range turns {
+		took, err := raw(b.ctx, g.path("in"), g.path(fmt.Sprint("raw-", round)), files)
 		if err != nil {
 			return c, err
 		}
 		c.base = append(c.base, took)
-		s, err := b.runOurs(g, o, "in", fmt.Sprint("ours-", round), b.files)
+		s, err := b.runOurs(g, o, "in", fmt.Sprint("ours-", round), files)
 		if err != nil {
 			return c, err
 		}
