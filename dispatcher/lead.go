@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +14,13 @@ import (
 	"tigerflow.dev/tigerflow/progress"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/staging"
+)
+
+const (
+	// forsakeEvery is how often it is looked, while the pipeline waits for other tasks, whether inputs are gone
+	// that those have yet to begin, and forsakeMost at how many of them.
+	forsakeEvery = 30 * time.Second
+	forsakeMost  = 100
 )
 
 // lead is what the lead of a pipeline knows of all its tasks.
@@ -22,6 +32,7 @@ type lead struct {
 	open    int64 // files that this Task is through with, and the pipeline is not
 	behind  bool  // the ledger has more than was read
 	err     error // why a history cannot be read
+	askAt   time.Time
 	watched []string
 }
 
@@ -46,7 +57,7 @@ func (l *Lead) track() (*progress.Tracker, error) {
 }
 
 // follow reads how far the pipeline is.
-func (d *Dispatcher) follow(ctx context.Context, _ time.Time) error {
+func (d *Dispatcher) follow(ctx context.Context, now time.Time) error {
 	l := &d.lead
 	if l.tracker == nil {
 		return nil
@@ -61,12 +72,26 @@ func (d *Dispatcher) follow(ctx context.Context, _ time.Time) error {
 		return err
 	}
 	l.err = err
+	if l.open > 0 && now.After(l.askAt) {
+		l.askAt = now.Add(forsakeEvery)
+		if err := l.tracker.Forsake(forsakeMost, d.inputGone); err != nil {
+			return err
+		}
+	}
 	l.behind, l.counts, l.open = false, l.tracker.Counts(), l.tracker.Unsettled(l.name)
 	if l.earlier < 0 && err == nil {
 		l.earlier = l.counts.Finished + l.counts.Failed
 	}
 	d.watchHistories()
 	return nil
+}
+
+func (d *Dispatcher) inputGone(stem string) (bool, error) {
+	_, err := os.Stat(filepath.Join(string(d.spec.InputDir), stem+d.spec.InputExt))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
 }
 
 // watchHistories has hints come of what the other tasks put down.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -101,6 +103,30 @@ func TestLeadCounts(t *testing.T) {
 	if s := lead.d.Snapshot(); s.Pipeline.Failed != 1 {
 		t.Errorf("what failed in another task, too: %+v", s.Pipeline)
 	}
+}
+
+// TestInputGoneBeforeAnotherRootSawIt: nobody will ever be through with it there, and the pipeline ends.
+func TestInputGoneBeforeAnotherRootSawIt(t *testing.T) {
+	lead, other, child := newLedPipeline(t)
+	lead.input("a.txt", "b.txt")
+	lead.after(time.Second)
+	w, x, y := lead.worker(0, 1), other.worker(0, 1), child.worker(0, 1)
+	w.work(0.1)
+	lead.after(time.Second)
+	child.after(time.Second)
+	y.work(0.1)
+	child.after(time.Second)
+	must(t, os.Remove(filepath.Join(string(lead.s.Spec().InputDir), "a.txt")))
+	other.d.inputs.stale()
+	other.after(time.Second)
+	if lead.after(forsakeEvery).Drained {
+		t.Error("drained although the other root has a file to do")
+	}
+	x.work(0.1)
+	other.after(time.Second)
+	lead.after(time.Second)
+	lead.drained()
+	lead.wantPipeline(0, 1, 1, 0) // what one root has not done is not finished
 }
 
 // TestLeadFillsRoom: maxStaged counts what is anywhere in the pipeline, and what has failed somewhere no more.

@@ -47,7 +47,8 @@ type Tracker struct {
 	tasks  []*task
 	stems  names.Table
 	states states
-	staged names.Set // files that the lead has chosen
+	staged names.Set  // files that the lead has chosen
+	asked  names.File // where Forsake goes on
 }
 
 // task is a Task with what is derived from all of them.
@@ -265,6 +266,35 @@ func (t *Tracker) Unsettled(name string) int64 {
 		}
 	}
 	return open
+}
+
+// Forsake asks of files that some root has not begun, though another task has, whether their inputs are gone, and then counts
+// them as gone at that root, which may never have seen them. It asks of so many at most, and the next time goes on from there.
+// What the root says after all holds.
+func (t *Tracker) Forsake(most int, gone func(stem string) (bool, error)) error {
+	for range t.states.files {
+		if most == 0 {
+			break
+		}
+		f := t.asked
+		if t.asked++; int(t.asked) >= len(t.states.files) {
+			t.asked = 0
+		}
+		s := t.states.of(f)
+		unbegun := t.states.roots &^ (s.done | s.failed | s.gone)
+		if unbegun == 0 || !s.begun() {
+			continue
+		}
+		most--
+		is, err := gone(string(t.stems.Name(f)))
+		if err != nil {
+			return err
+		}
+		if is {
+			t.states.change(f, func(s state) state { return s.and(state{gone: unbegun}) })
+		}
+	}
+	return nil
 }
 
 func (t *Tracker) named(name string) *task {

@@ -237,6 +237,44 @@ func TestReadStops(t *testing.T) {
 	}
 }
 
+// TestForsake asks of few files at a time, and of each in the end; what a root says afterwards holds.
+func TestForsake(t *testing.T) {
+	r := newRig(t, "a", "b", "c<a")
+	r.say("a", entry("a", "done", "v", "w", "x", "y"))
+	r.say("b", entry("b", "done", "w"))
+	r.say("c", entry("c", "done", "v", "w", "x", "y"))
+	tracker := r.tracker()
+	read := func() {
+		t.Helper()
+		if err := tracker.Read(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read()
+	var asked []string
+	gone := func(stem string) (bool, error) {
+		asked = append(asked, stem)
+		return stem != "y", nil
+	}
+	want := Counts{InProgress: 3, Finished: 1, Settled: 3}
+	for i := range 3 {
+		if err := tracker.Forsake(2, gone); err != nil {
+			t.Fatal(err)
+		}
+		if got := tracker.Counts(); got != want {
+			t.Errorf("round %d: %+v, want %+v", i, got, want)
+		}
+	}
+	if got := strings.Join(asked, " "); got != "v x y y" {
+		t.Errorf("asked of %s", got)
+	}
+	r.say("b", entry("b", "done", "x", "y"))
+	read()
+	if got := tracker.Counts(); got != (Counts{InProgress: 1, Finished: 3, Settled: 4}) {
+		t.Errorf("after all: %+v", got)
+	}
+}
+
 // TestOneHistoryBroken: the others are told all the same.
 func TestOneHistoryBroken(t *testing.T) {
 	r := newRig(t, "a", "b<a")
