@@ -2,7 +2,8 @@ package v1alpha1
 
 // Workspace is the directory that a Task works in.
 type Workspace struct {
-	// path is the absolute path of the directory, the same in every pod, container and compute node.
+	// path is the absolute path of the directory, the same in every pod, container and compute node. A Slurm bridge may be told
+	// that its nodes have it elsewhere.
 	// Example: /scratch/me/tiktok
 	// +required
 	// +kubebuilder:validation:MinLength=1

@@ -57,7 +57,7 @@ may create Tasks in the namespace runs code as that user. Workers outlive the br
 	flags.StringVar(&f.namespace, "namespace", "", "whose Tasks to run (default: that of the kubeconfig's context)")
 	flags.StringVar(&f.name, "name", v1alpha1.DefaultBridge, "the name that Tasks have in spec.slurm.bridge")
 	flags.StringVar(&f.limits, "limits", "", "a YAML file with what Tasks may ask for; docs/slurm.md explains it")
-	flags.StringArrayVar(&f.trees, "map-path", nil, "CLUSTER_PATH=LOCAL_PATH: what Tasks call CLUSTER_PATH is LOCAL_PATH on this host and the compute nodes; may be given several times")
+	flags.StringArrayVar(&f.trees, "map-path", nil, "where this host and the compute nodes have a tree that pods have elsewhere: `CLUSTER_PATH=LOCAL_PATH`; may be given several times")
 	flags.StringVar(&f.metrics, "metrics-address", "", "serve /metrics, /healthz and /readyz there, such as 127.0.0.1:9464")
 	flags.BoolVarP(&f.background, "background", "b", false, "go on in the background, detached from the terminal")
 	flags.BoolVar(&f.takeOver, "take-over", false, "take the Lease and the spools of a bridge that has died on another host")
