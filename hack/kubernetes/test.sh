@@ -12,6 +12,10 @@ if ! "$here/able.sh"; then
 fi
 work=$(mktemp -d)
 end() {
+	if [[ ${TIGERFLOW_K8S_SLURM:-} ]]; then
+		LAB=$TIGERFLOW_K8S_SLURM "$here/../slurm/down.sh"
+		rm -rf "$TIGERFLOW_K8S_SLURM"
+	fi
 	if [[ ${mine:-} ]]; then
 		"$here/down.sh"
 		rm -rf "$LAB"
@@ -31,6 +35,15 @@ go run ./hack/images -o "$work/images" -version "$version" -platforms "linux/$(g
 for archive in "$work"/images/*.tar; do
 	"$here/enter.sh" ctr -n k8s.io images import "$archive" >/dev/null
 done
+# One test has a Slurm cluster beside this one.
+if "$here/../slurm/able.sh" "a Slurm cluster beside Kubernetes is left out of the tests (with CI=true that is a failure)"; then
+	export TIGERFLOW_K8S_SLURM=$LAB/slurm
+	LAB=$TIGERFLOW_K8S_SLURM "$here/../slurm/up.sh"
+	LAB=$TIGERFLOW_K8S_SLURM "$here/../slurm/images.sh"
+	SLURM=$TIGERFLOW_K8S_SLURM "$here/join.sh"
+elif [[ ${CI:-} == true ]]; then
+	exit 1
+fi
 export TIGERFLOW_K8S_LAB=$LAB TIGERFLOW_VERSION=$version
 export KUBEBUILDER_ASSETS=$LAB/bin/envtest
 # Not all at once: the chart's tests take the CustomResourceDefinitions away.

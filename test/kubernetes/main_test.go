@@ -122,7 +122,7 @@ func TestCluster(t *testing.T) {
 			"Local": testLocal, "LocalAsync": testLocalAsync, "Pipeline": testPipeline, "Samples": testSamples,
 			"Plain": testImage("plain"), "Root": testImage("root"), "Carrying": testCarrying, "NoShell": testNoShell,
 			"WorkerKilled": testWorkerKilled, "DispatcherKilled": testDispatcherKilled,
-			"NamespaceDeleted": testNamespaceDeleted, "BridgeGone": testBridgeGone,
+			"NamespaceDeleted": testNamespaceDeleted, "BridgeGone": testBridgeGone, "Slurm": testSlurm,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -25,11 +25,21 @@ type place struct {
 
 func newPlace(t *testing.T, l lab) *place {
 	t.Helper()
-	hash := fnv.New32a()
-	hash.Write([]byte(t.Name()))
-	sum := hash.Sum32()
-	p := &place{T: t, lab: l, namespace: fmt.Sprintf("%s-%x", strings.ToLower(filepath.Base(t.Name())), sum), uid: 20000 + int(sum%10000)}
-	p.folder = filepath.Join(l.dir, "shared", p.namespace)
+	sum := hash(t.Name())
+	return newPlaceIn(t, l, filepath.Join(l.dir, "shared"), 20000+int(sum%10000))
+}
+
+func hash(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return h.Sum32()
+}
+
+// newPlaceIn has its folder in another one, and a user that there is.
+func newPlaceIn(t *testing.T, l lab, dir string, uid int) *place {
+	t.Helper()
+	p := &place{T: t, lab: l, namespace: fmt.Sprintf("%s-%x", strings.ToLower(filepath.Base(t.Name())), hash(t.Name())), uid: uid}
+	p.folder = filepath.Join(dir, p.namespace)
 	must(t, os.RemoveAll(p.folder)) // of a run that was killed
 	must(t, os.MkdirAll(filepath.Join(p.folder, "in"), 0o755))
 	must(t, os.Chown(p.folder, p.uid, p.uid))
