@@ -15,8 +15,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -35,6 +37,10 @@ const (
 	lookAgain = 15 * time.Second // how often it is looked whether a node has let a deadline pass
 	firstList = 5 * time.Second  // for how long List waits for the first listing of all
 )
+
+// watchPauses are those of the watch while the API server is away: up to twice the cap. client-go's own are up to a minute, for
+// which nothing would be heard of workers when it is back.
+var watchPauses = wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 1, Steps: 10, Cap: 5 * time.Second}
 
 // Config is what an Executor is told.
 type Config struct {
@@ -98,7 +104,7 @@ func New(c Config) *Executor {
 	}
 	log := logr.FromSlogHandler(e.cfg.Log.Handler())
 	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(source, c.Pods), &corev1.Pod{}, store{e}, cache.ReflectorOptions{
-		Name: "worker pods", ResyncPeriod: lookAgain, Logger: &log,
+		Name: "worker pods", ResyncPeriod: lookAgain, Logger: &log, Backoff: &watchPauses,
 	})
 	go func() { // ends with Close
 		defer close(e.ended)
@@ -194,16 +200,32 @@ func (v view) start(ctx context.Context, s executor.Spec) error {
 	pod := v.cfg.pod(v.task, s)
 	made, err := v.cfg.Pods.Create(ctx, pod, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) { // an answer was lost, or this process is new
-		made, err = v.cfg.Pods.Get(ctx, pod.Name, metav1.GetOptions{})
-		if err == nil && made.Labels[v1alpha1.LabelWorker] != s.ID.String() {
-			return refused("there is a Pod %s that is no worker of this Task: delete it", pod.Name)
-		}
+		return v.adopt(ctx, pod.Name, s.ID)
 	}
 	if err != nil {
 		return refusal(err)
 	}
 	v.put(made)
 	return nil
+}
+
+// adopt takes a Pod that is there already as a worker's. A list needs no right that the watch does not need as well.
+func (v view) adopt(ctx context.Context, pod string, id executor.WorkerID) error {
+	list, err := v.cfg.Pods.List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, pod).String()})
+	if err != nil {
+		return refusal(err)
+	}
+	for i := range list.Items {
+		switch made := &list.Items[i]; {
+		case made.Name != pod:
+		case made.Labels[v1alpha1.LabelWorker] != id.String():
+			return refused("there is a Pod %s that is no worker of this Task: delete it", pod)
+		default:
+			v.put(made)
+			return nil
+		}
+	}
+	return fmt.Errorf("the Pod %s, which was there already, is gone", pod)
 }
 
 // Stop deletes Pods. Their nodes give them the time to drain that they were started with, or a second to be killed.
