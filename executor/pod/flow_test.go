@@ -194,12 +194,12 @@ func TestNeverTwoWithoutTheKubelet(t *testing.T) {
 		seen = time.Now()
 		return len(workers) == 1 && workers[0].Phase == executor.Lost && !workers[0].Witnessed
 	})
-	// For longer than a worker without signs of life is waited for.
-	p.until("two minutes to pass", func() bool {
+	// For longer than a worker without signs of life is waited for: 90 seconds.
+	p.until("the time to pass", func() bool {
 		if r := p.state.Fleet; r.Running != 1 || r.Unreachable.Ref == "" || len(p.list()) > 0 {
 			t.Fatalf("%+v, %d Pods", r, len(p.list()))
 		}
-		return time.Since(seen) > 2*time.Minute
+		return time.Since(seen) > 100*time.Second
 	})
 	l.must(os.WriteFile(l.path("gate"), nil, 0o600))
 	p.until("the files to be done by the one that goes on", func() bool { return p.state.Snapshot.Done == 3 })
