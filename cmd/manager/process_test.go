@@ -92,7 +92,6 @@ func TestManagersTakeTurns(t *testing.T) {
 	s.task("b", "{}")
 	s.pod("tigerflow-task-b", there)
 	s.leader(holder)
-	use("get coordination.k8s.io/leases", "create coordination.k8s.io/leases", "update coordination.k8s.io/leases")
 	s.must(second.Process.Signal(syscall.SIGTERM))
 	if err := second.Wait(); err != nil {
 		t.Errorf("it ends with %v", err)
@@ -141,7 +140,6 @@ func (s *site) metricsAreForSome(p *process) {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "tigerflow-metrics-reader"},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: "prometheus"}},
 	}))
-	use("create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews")
 	s.wait("the metrics", func() bool {
 		code, text := p.scrape(s, config.BearerToken)
 		return code == http.StatusOK && strings.Contains(text, `tigerflow_tasks{`) && strings.Contains(text, "process_cpu_seconds_total")

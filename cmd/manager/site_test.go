@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +65,6 @@ func (s *site) settings() *settings {
 	config, err := cluster.Account(s.Context(), kubetest.SystemNamespace, "tigerflow-manager")
 	s.must(err)
 	config.QPS = -1
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &recorder{next} })
 	return &settings{
 		rest: config, metrics: "0", health: "0",
 		template: dispatcher.Template{

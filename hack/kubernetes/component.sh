@@ -16,7 +16,8 @@ containerd)
 kube-apiserver)
 	command=(--etcd-servers http://127.0.0.1:2379 --advertise-address "$ip" --secure-port 6443
 		--service-cluster-ip-range 10.96.0.0/16
-		--authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged=true
+		--authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,OwnerReferencesPermissionEnforcement
+		--allow-privileged=true --audit-policy-file "$state/conf/audit.yaml" --audit-log-path "$LAB/log/audit.log"
 		--client-ca-file "$pki/ca.crt" --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key"
 		--kubelet-certificate-authority "$pki/ca.crt" --kubelet-preferred-address-types InternalIP
 		--kubelet-client-certificate "$pki/apiserver-kubelet-client.crt" --kubelet-client-key "$pki/apiserver-kubelet-client.key"
@@ -25,7 +26,7 @@ kube-apiserver)
 kube-controller-manager)
 	command=(--kubeconfig "$pki/$name.kubeconfig" --authentication-kubeconfig "$pki/$name.kubeconfig"
 		--authorization-kubeconfig "$pki/$name.kubeconfig" --bind-address 127.0.0.1 --leader-elect=false
-		--service-account-private-key-file "$pki/sa.key" --root-ca-file "$pki/ca.crt" --use-service-account-credentials=true
+		--node-monitor-grace-period 20s --service-account-private-key-file "$pki/sa.key" --root-ca-file "$pki/ca.crt" --use-service-account-credentials=true
 		--cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key") ;;
 kube-scheduler)
 	command=(--kubeconfig "$pki/$name.kubeconfig" --authentication-kubeconfig "$pki/$name.kubeconfig"

@@ -1,9 +1,14 @@
 package kubernetes
 
 import (
+	"flag"
+	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // files is how many a Task for faults has.
@@ -15,18 +20,24 @@ func halfway(t *testing.T, l lab) *place {
 	p := newPlace(t, l)
 	p.inputs(files)
 	p.write(module, "t.py")
-	p.task("  type: LocalAsync", "  localAsync: {concurrency: 4}", "  handler: {python: {module: t.py}}", "  completeAfterIdle: 0s",
+	p.task("  type: LocalAsync", "  localAsync: {concurrency: 4}", "  handler: {python: {module: t.py}}", "  completeAfterIdle: 0s", "  drainTimeout: 5s",
 		"  scaling: {minWorkers: 2, maxWorkers: 2}")
-	until(t, "two workers with files in hand", func() bool {
+	p.holders(2)
+	return p
+}
+
+// holders waits until so many workers have files in hand.
+func (p *place) holders(n int) {
+	p.Helper()
+	until(p.T, "workers with files in hand", func() bool {
 		held, err := filepath.Glob(p.file("out", ".tigerflow", "tasks", "t", "workers", "*", "claimed", "*"))
-		must(t, err)
+		must(p.T, err)
 		holders := map[string]bool{}
 		for _, claim := range held {
 			holders[filepath.Dir(claim)] = true
 		}
-		return len(holders) == 2
+		return len(holders) == n
 	})
-	return p
 }
 
 // goOn lets all files be done, and checks that they are.
@@ -87,17 +98,71 @@ func testManagerKilled(t *testing.T, l lab) {
 	p.wantAll(5, content)
 }
 
-// testServerAway: workers go on without the API server, and their counters are right again after its return.
+var away = flag.Duration("away", 20*time.Second, "for how long testServerAway has the API server away")
+
+// testServerAway: a worker goes on without the API server, and its counters are right again after its return. It tells how long
+// the worker paused and how long that took.
 func testServerAway(t *testing.T, l lab) {
-	p := halfway(t, l)
+	p := newPlace(t, l)
+	n := 40 + 8*int(away.Seconds()) // of which there are at most 8 in a second
+	p.inputs(n)
+	p.write(strings.ReplaceAll(module, `while not os.path.exists("go"):`, "for _ in range(5):"), "t.py")
+	p.task("  type: LocalAsync", "  localAsync: {concurrency: 4}", "  handler: {python: {module: t.py}}", "  completeAfterIdle: 0s")
+	until(t, "outputs", func() bool { return p.outputs() > 4 })
 	l.node(t, "component.sh", "kill", "kube-apiserver")
-	p.write("", "go")
-	until(t, "all outputs without an API server", func() bool { return p.outputs() == files })
+	went := time.Now()
+	until(t, "half of the time to pass", func() bool { return time.Since(went) > *away/2 })
+	half := p.outputs()
+	until(t, "the other half to pass", func() bool { return time.Since(went) > *away })
+	done := p.outputs()
+	if done == half || done == n {
+		t.Errorf("%d outputs halfway, and %d of %d when the API server comes again", half, done, n)
+	}
 	l.node(t, "component.sh", "start", "kube-apiserver")
 	until(t, "the API server", func() bool {
 		_, err := l.command("", "kubectl", "get", "--raw", "/readyz")
 		return err == nil
 	})
+	came := time.Now()
+	until(t, "right counters", func() bool {
+		counted, err := strconv.Atoi(p.kubectl("get", "task", "t", "-o", "jsonpath={.status.files.done}"))
+		return err == nil && counted >= done
+	})
+	t.Logf("away for %s; longest pause between outputs then %s; counters right %s after the API server was ready", came.Sub(went), p.pause(went, went.Add(*away)), time.Since(came))
+	p.complete("task/t")
+	p.wantAll(n, content)
+}
+
+// pause is the longest time between two outputs of a time.
+func (p *place) pause(from, to time.Time) (longest time.Duration) {
+	p.Helper()
+	list, err := os.ReadDir(p.file("out"))
+	must(p.T, err)
+	times := []time.Time{from, to}
+	for _, entry := range list {
+		info, err := entry.Info()
+		must(p.T, err)
+		if at := info.ModTime(); !entry.IsDir() && at.After(from) && at.Before(to) {
+			times = append(times, at)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	for i, at := range times[1:] {
+		longest = max(longest, at.Sub(times[i]))
+	}
+	return longest
+}
+
+// testDispatcherLost: the node of a dispatcher is lost, and comes again. Until then the manager tells so.
+func testDispatcherLost(t *testing.T, l lab) {
+	p := halfway(t, l)
+	dispatcher := p.pods("name=tigerflow-dispatcher")[0]
+	l.node(t, "component.sh", "kill", "kubelet")
+	l.killContainer(t, p.namespace, dispatcher)
+	until(t, "DispatcherLost", func() bool {
+		return p.kubectl("get", "task", "t", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}{.status.conditions[?(@.type=="Ready")].reason}`) == "UnknownDispatcherLost"
+	})
+	l.node(t, "component.sh", "start", "kubelet")
 	p.goOn()
 }
 

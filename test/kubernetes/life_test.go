@@ -33,6 +33,20 @@ func (l lab) install(t *testing.T, chart, tag string) {
 		"--wait", "--timeout", patience.String())
 }
 
+// deployed tells whether there is a release.
+func (l lab) deployed(t *testing.T) bool {
+	t.Helper()
+	return l.helm(t, "list", "--namespace", system, "--short") == release
+}
+
+// installed makes a release of this chart if there is none.
+func (l lab) installed(t *testing.T) {
+	t.Helper()
+	if !l.deployed(t) {
+		l.install(t, chart, l.version)
+	}
+}
+
 // testUpgrade upgrades under a Task that runs.
 func testUpgrade(t *testing.T, l lab) {
 	old := l.version + "-previous"

@@ -19,6 +19,9 @@ const patience = 8 * time.Minute
 // The namespace of the manager, and the name of the release of its chart.
 const system, release = "tigerflow-system", "tigerflow"
 
+// own is the namespace of a manager that looks after one other namespace.
+const own = "tigerflow-own"
+
 // lab is a cluster that hack/kubernetes/up.sh has brought up in a folder.
 type lab struct{ dir, version string }
 
@@ -104,7 +107,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestCluster is one life of a release: what it does in a cluster, what it bears, and how it goes.
+// TestCluster is the life of a release: what it does in a cluster, what it bears, and how it goes.
 func TestCluster(t *testing.T) {
 	l := need(t)
 	t.Cleanup(func() {
@@ -114,15 +117,19 @@ func TestCluster(t *testing.T) {
 	})
 	before := l.inventory(t)
 	run := func(name string, test func(*testing.T, lab)) {
-		t.Run(name, func(t *testing.T) { test(t, l) })
+		t.Run(name, func(t *testing.T) {
+			l.installed(t)
+			test(t, l)
+		})
 	}
-	run("Upgrade", testUpgrade)
+	t.Run("Upgrade", func(t *testing.T) { testUpgrade(t, l) })
 	t.Run("Work", func(t *testing.T) {
+		l.installed(t)
 		for name, test := range map[string]func(*testing.T, lab){
-			"Local": testLocal, "LocalAsync": testLocalAsync, "Pipeline": testPipeline, "Samples": testSamples,
-			"Plain": testImage("plain"), "Root": testImage("root"), "Carrying": testCarrying, "NoShell": testNoShell,
-			"WorkerKilled": testWorkerKilled, "DispatcherKilled": testDispatcherKilled,
-			"NamespaceDeleted": testNamespaceDeleted, "BridgeGone": testBridgeGone, "Slurm": testSlurm,
+			"Local": testLocal, "LocalAsync": testLocalAsync, "Pipeline": testPipeline, "Samples": testSamples, "Author": testAuthor, "Isolated": testIsolated,
+			"Plain": testImage("plain"), "Root": testImage("root"), "Carrying": testCarrying, "NoShell": testNoShell, "NoImage": testNoImage,
+			"WorkerKilled": testWorkerKilled, "DispatcherKilled": testDispatcherKilled, "Preempted": testPreempted, "Evicted": testEvicted,
+			"Kept": testKept, "Metrics": testMetrics, "Slurm": testSlurm, "NamespaceDeleted": testNamespaceDeleted, "BridgeGone": testBridgeGone,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -133,8 +140,12 @@ func TestCluster(t *testing.T) {
 	run("ManagerKilled", testManagerKilled)
 	run("ServerAway", testServerAway)
 	run("Drained", testDrained)
+	run("DispatcherLost", testDispatcherLost)
 	run("Uninstall", testUninstall(before))
 	run("Purge", testPurge(before))
+	t.Run("Kustomize", func(t *testing.T) { testKustomize(t, l, before) })
+	t.Run("Namespaced", func(t *testing.T) { testNamespaced(t, l, before) })
+	t.Run("Rights", func(t *testing.T) { testRights(t, l) })
 }
 
 // dump shows what there is after a failure.

@@ -23,23 +23,25 @@ type place struct {
 	uid               int
 }
 
-func newPlace(t *testing.T, l lab) *place {
-	t.Helper()
-	sum := hash(t.Name())
-	return newPlaceIn(t, l, filepath.Join(l.dir, "shared"), 20000+int(sum%10000))
+// namespaceOf is the name of the namespace that a test has, and its user.
+func namespaceOf(test string) (name string, uid int) {
+	hash := fnv.New32a()
+	hash.Write([]byte(test))
+	sum := hash.Sum32()
+	return fmt.Sprintf("%s-%x", strings.ToLower(filepath.Base(test)), sum), 20000 + int(sum%10000)
 }
 
-func hash(name string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(name))
-	return h.Sum32()
+// newPlace makes one; name tells those of one test from each other.
+func newPlace(t *testing.T, l lab, name ...string) *place {
+	t.Helper()
+	namespace, uid := namespaceOf(strings.Join(append([]string{t.Name()}, name...), "-"))
+	return newPlaceIn(t, l, namespace, filepath.Join(l.dir, "shared"), uid)
 }
 
 // newPlaceIn has its folder in another one, and a user that there is.
-func newPlaceIn(t *testing.T, l lab, dir string, uid int) *place {
+func newPlaceIn(t *testing.T, l lab, namespace, dir string, uid int) *place {
 	t.Helper()
-	p := &place{T: t, lab: l, namespace: fmt.Sprintf("%s-%x", strings.ToLower(filepath.Base(t.Name())), hash(t.Name())), uid: uid}
-	p.folder = filepath.Join(dir, p.namespace)
+	p := &place{T: t, lab: l, namespace: namespace, folder: filepath.Join(dir, namespace), uid: uid}
 	must(t, os.RemoveAll(p.folder)) // of a run that was killed
 	must(t, os.MkdirAll(filepath.Join(p.folder, "in"), 0o755))
 	must(t, os.Chown(p.folder, p.uid, p.uid))

@@ -178,7 +178,8 @@ func testSlurm(t *testing.T, l lab) {
 	if n.dir == "" {
 		t.Skip("needs a Slurm cluster beside the Kubernetes cluster: make test-kubernetes where both can be brought up")
 	}
-	p := newPlaceIn(t, l, filepath.Join(n.dir, "shared"), hpc)
+	namespace, _ := namespaceOf(t.Name())
+	p := newPlaceIn(t, l, namespace, filepath.Join(n.dir, "shared"), hpc)
 	p.inputs(300)
 	p.code(filepath.Join(n.dir, "shared", "images", "python.sif"))
 	n.bridge(p)
