@@ -100,6 +100,9 @@ func testManagerKilled(t *testing.T, l lab) {
 
 var away = flag.Duration("away", 20*time.Second, "for how long testServerAway has the API server away")
 
+// serverCame is when the API server was ready again. Until then it answers, but knows of no rights yet.
+var serverCame time.Time
+
 // testServerAway: a worker goes on without the API server, and its counters are right again after its return. It tells how long
 // the worker paused and how long that took.
 func testServerAway(t *testing.T, l lab) {
@@ -123,12 +126,13 @@ func testServerAway(t *testing.T, l lab) {
 		_, err := l.command("", "kubectl", "get", "--raw", "/readyz")
 		return err == nil
 	})
-	came := time.Now()
+	serverCame = time.Now()
 	until(t, "right counters", func() bool {
 		counted, err := strconv.Atoi(p.kubectl("get", "task", "t", "-o", "jsonpath={.status.files.done}"))
 		return err == nil && counted >= done
 	})
-	t.Logf("away for %s; longest pause between outputs then %s; counters right %s after the API server was ready", came.Sub(went), p.pause(went, went.Add(*away)), time.Since(came))
+	t.Logf("away for %s; longest pause between outputs then %s; counters right %s after the API server was ready",
+		serverCame.Sub(went), p.pause(went, went.Add(*away)), time.Since(serverCame))
 	p.complete("task/t")
 	p.wantAll(n, content)
 }
