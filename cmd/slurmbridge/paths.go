@@ -44,7 +44,8 @@ func readTrees(values []string) (trees, error) {
 		if !isFolder(t.local) {
 			return nil, fmt.Errorf("--map-path %q: this host has no directory %s: give the one that the cluster's pods have as %s", value, t.local, t.cluster)
 		}
-		t.named = regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(t.local) + `($|[^\w.-])`)
+		text := strings.ToValidUTF8(t.local, "�") // messages are
+		t.named = regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(text) + `($|[^\w.-])`)
 		all = append(all, t)
 	}
 	slices.SortFunc(all, func(a, b tree) int { return cmp.Compare(len(b.cluster), len(a.cluster)) })

@@ -113,7 +113,7 @@ func FuzzTrees(f *testing.F) {
 
 func TestExplain(t *testing.T) {
 	dir := t.TempDir()
-	all := places(t, "/w", dir+"/me", "/m", dir+"/models")
+	all := places(t, "/w", dir+"/me", "/m", dir+"/models", "/l", dir+"/caf\xe9")
 	known := " (this bridge has /w at " + dir + "/me)"
 	for message, more := range map[string]string{
 		"nothing wrong": "",
