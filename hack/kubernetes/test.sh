@@ -39,7 +39,7 @@ done
 if "$here/../slurm/able.sh" "a Slurm cluster beside Kubernetes is left out of the tests (with CI=true that is a failure)"; then
 	export TIGERFLOW_K8S_SLURM=$LAB/slurm
 	LAB=$TIGERFLOW_K8S_SLURM "$here/../slurm/up.sh"
-	LAB=$TIGERFLOW_K8S_SLURM "$here/../slurm/images.sh"
+	cp "$work/images/python.tar" "$TIGERFLOW_K8S_SLURM/shared/"
 	SLURM=$TIGERFLOW_K8S_SLURM "$here/join.sh"
 elif [[ ${CI:-} == true ]]; then
 	exit 1
