@@ -100,8 +100,8 @@ func testManagerKilled(t *testing.T, l lab) {
 
 var away = flag.Duration("away", 20*time.Second, "for how long testServerAway has the API server away")
 
-// serverCame is when the API server was ready again. Until then it answers, but knows of no rights yet.
-var serverCame time.Time
+// When testServerAway took the API server away, and when that was ready again. Before, it answers, but knows of no rights yet.
+var serverWent, serverCame time.Time
 
 // testServerAway: a worker goes on without the API server, and its counters are right again after its return. It tells how long
 // the worker paused and how long that took.
@@ -113,10 +113,10 @@ func testServerAway(t *testing.T, l lab) {
 	p.task("  type: LocalAsync", "  localAsync: {concurrency: 4}", "  handler: {python: {module: t.py}}", "  completeAfterIdle: 0s")
 	until(t, "outputs", func() bool { return p.outputs() > 4 })
 	l.node(t, "component.sh", "kill", "kube-apiserver")
-	went := time.Now()
-	until(t, "half of the time to pass", func() bool { return time.Since(went) > *away/2 })
+	serverWent = time.Now()
+	until(t, "half of the time to pass", func() bool { return time.Since(serverWent) > *away/2 })
 	half := p.outputs()
-	until(t, "the other half to pass", func() bool { return time.Since(went) > *away })
+	until(t, "the other half to pass", func() bool { return time.Since(serverWent) > *away })
 	done := p.outputs()
 	if done == half || done == n {
 		t.Errorf("%d outputs halfway, and %d of %d when the API server comes again", half, done, n)
@@ -132,7 +132,7 @@ func testServerAway(t *testing.T, l lab) {
 		return err == nil && counted >= done
 	})
 	t.Logf("away for %s; longest pause between outputs then %s; counters right %s after the API server was ready",
-		serverCame.Sub(went), p.pause(went, went.Add(*away)), time.Since(serverCame))
+		serverCame.Sub(serverWent), p.pause(serverWent, serverWent.Add(*away)), time.Since(serverCame))
 	p.complete("task/t")
 	p.wantAll(n, content)
 }

@@ -49,7 +49,7 @@ func testRights(t *testing.T, l lab) {
 		if !ours || a.name == author || e.Annotations["authorization.k8s.io/decision"] != "forbid" {
 			continue
 		}
-		if at := e.StageTimestamp.Time; !revoked(events, a, at) && serverCame.Sub(at).Abs() > settling {
+		if at := e.StageTimestamp.Time; !revoked(events, a, at) && (at.Before(serverWent) || at.After(serverCame.Add(settling))) {
 			t.Errorf("%s: %+v has no right to %s %+v", at, a, e.Verb, e.ObjectRef)
 		}
 	}
@@ -153,8 +153,7 @@ func rightsOf(rules []rbacv1.PolicyRule) (rights []right) {
 	return rights
 }
 
-// settling is for how long before it says so the API server may have known of the end of a binding, or know nothing when it starts,
-// and how long it may take to know of a new one.
+// settling is how long the API server may take to know of a new binding, or had known of the end of one before it said so.
 const settling = 10 * time.Second
 
 // revoked tells whether an account had its rights taken from it at a time, by the deletion of its binding or of its namespace.
