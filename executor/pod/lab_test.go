@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -141,8 +142,11 @@ func (l *lab) prepare() {
 	l.must(err)
 	for _, c := range crds {
 		l.kubectl("apply", "--server-side", "-f", "config/crd/bases/"+c.Spec.Group+"_"+c.Spec.Names.Plural+".yaml")
-		l.kubectl("wait", "--for=condition=Established", "crd/"+c.Name)
 	}
+	// kubectl wait fails for a CustomResourceDefinition that has no conditions yet.
+	l.must(wait.PollUntilContextTimeout(l.Context(), 100*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
+		return l.client.List(ctx, &v1alpha1.TaskList{}) == nil, nil
+	}))
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
 	l.create(ns)
 	size := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}

@@ -39,6 +39,7 @@ func testKustomize(t *testing.T, l lab, before []string) {
 	must(t, err)
 	l.node(t, "ctr", "-n", "k8s.io", "images", "tag", "--force", l.image("manager"), containers[0].(map[string]any)["image"].(string))
 	l.kubectl(t, "apply", "--server-side", "-k", folder)
+	l.kubectl(t, "rollout", "status", "--namespace", system, "deployment/tigerflow-manager", "--timeout="+patience.String())
 	p := newPlace(t, l)
 	p.echo(5)
 	p.kubectl("delete", "namespace", p.namespace)
