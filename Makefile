@@ -34,7 +34,7 @@ lint: $(TOOLS)/stamp ## Check style, import rules and API conventions.
 	$(TOOLS)/golangci-lint-kube-api-linter run --allow-parallel-runners ./...
 
 .PHONY: test
-test: test-go test-python test-slurm lint verify ## Run every check but make test-kubernetes: what CI runs.
+test: test-go test-python test-slurm test-kubernetes lint verify ## Run every check: what CI runs.
 
 .PHONY: test-go
 test-go: worker $(TOOLS)/kubectl ## Run the Go tests, with the race detector.
