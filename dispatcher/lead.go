@@ -74,9 +74,7 @@ func (d *Dispatcher) follow(ctx context.Context, now time.Time) error {
 	l.err = err
 	if l.open > 0 && now.After(l.askAt) {
 		l.askAt = now.Add(forsakeEvery)
-		if err := l.tracker.Forsake(forsakeMost, d.inputGone); err != nil {
-			return err
-		}
+		l.tracker.Forsake(forsakeMost, d.inputGone)
 	}
 	l.behind, l.counts, l.open = false, l.tracker.Counts(), l.tracker.Unsettled(l.name)
 	if l.earlier < 0 && err == nil {
@@ -86,12 +84,14 @@ func (d *Dispatcher) follow(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (d *Dispatcher) inputGone(stem string) (bool, error) {
-	_, err := os.Stat(filepath.Join(string(d.spec.InputDir), stem+d.spec.InputExt))
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+// inputGone reports whether an input is not there any more, which nobody can tell while the folder of inputs is not there either.
+func (d *Dispatcher) inputGone(stem string) bool {
+	dir := string(d.spec.InputDir)
+	if _, err := os.Stat(filepath.Join(dir, stem+d.spec.InputExt)); !errors.Is(err, fs.ErrNotExist) {
+		return false
 	}
-	return false, err
+	_, err := os.Stat(dir)
+	return err == nil
 }
 
 // watchHistories has hints come of what the other tasks put down.

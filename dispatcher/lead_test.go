@@ -116,7 +116,14 @@ func TestInputGoneBeforeAnotherRootSawIt(t *testing.T) {
 	child.after(time.Second)
 	y.work(0.1)
 	child.after(time.Second)
-	must(t, os.Remove(filepath.Join(string(lead.s.Spec().InputDir), "a.txt")))
+	in := string(lead.s.Spec().InputDir)
+	must(t, os.Rename(in, in+".away")) // then nobody knows what is gone
+	lead.after(forsakeEvery)
+	if open := lead.d.lead.open; open != 2 {
+		t.Errorf("%d files are open while the inputs are away, want 2", open)
+	}
+	must(t, os.Rename(in+".away", in))
+	must(t, os.Remove(filepath.Join(in, "a.txt")))
 	other.d.inputs.stale()
 	other.after(time.Second)
 	if lead.after(forsakeEvery).Drained {

@@ -125,6 +125,7 @@ func storage(cfg *genericserver.Config, endpoint string) (*genericoptions.EtcdOp
 	etcd.SkipHealthEndpoints = true
 	// There is no garbage collector to answer the finalizer that a foreground deletion would set.
 	etcd.EnableGarbageCollection = false
+	// Its caches wake up each second to tell watchers how far they are; so few watchers etcd can serve itself.
 	etcd.EnableWatchCache = false
 	return etcd, etcd.ApplyTo(cfg)
 }

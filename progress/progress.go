@@ -271,7 +271,7 @@ func (t *Tracker) Unsettled(name string) int64 {
 // Forsake asks of files that some root has not begun, though another task has, whether their inputs are gone, and then counts
 // them as gone at that root, which may never have seen them. It asks of so many at most, and the next time goes on from there.
 // What the root says after all holds.
-func (t *Tracker) Forsake(most int, gone func(stem string) (bool, error)) error {
+func (t *Tracker) Forsake(most int, gone func(stem string) bool) {
 	for range t.states.files {
 		if most == 0 {
 			break
@@ -286,15 +286,10 @@ func (t *Tracker) Forsake(most int, gone func(stem string) (bool, error)) error 
 			continue
 		}
 		most--
-		is, err := gone(string(t.stems.Name(f)))
-		if err != nil {
-			return err
-		}
-		if is {
+		if gone(string(t.stems.Name(f))) {
 			t.states.change(f, func(s state) state { return s.and(state{gone: unbegun}) })
 		}
 	}
-	return nil
 }
 
 func (t *Tracker) named(name string) *task {
