@@ -38,6 +38,9 @@ func (e *engine) onResults(working context.Context, r handler.Result) {
 // onResult takes what a handler says of a file, or its end.
 func (e *engine) onResult(r handler.Result) {
 	l := e.lanes[r.Lane]
+	for l.starting { // one that ended at once can be heard of before its start
+		e.onStarted(<-e.started)
+	}
 	switch {
 	case r.Stuck:
 		e.onStuck(l)

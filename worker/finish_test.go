@@ -1,8 +1,11 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/worker/handler"
 )
 
 func TestUserException(t *testing.T) {
@@ -244,5 +248,40 @@ func TestInputs(t *testing.T) {
 		if e.Kind == spool.EventFailed && e.Files[0] == "folder.txt" && e.Failure.Errno != int(syscall.EISDIR) {
 			t.Errorf("the failure of a folder is %+v", e.Failure)
 		}
+	}
+}
+
+// dead is a handler that has ended by itself.
+type dead struct{ killed bool }
+
+func (*dead) Run(handler.Request) error   { return handler.ErrEnded }
+func (*dead) Close(context.Context) error { return nil }
+func (d *dead) Kill()                     { d.killed = true }
+func (*dead) Exit() handler.Exit          { return handler.Exit{Code: 3} }
+
+// TestEndBeforeStart: a handler that ends as soon as it has started may be heard of in either order.
+func TestEndBeforeStart(t *testing.T) {
+	r := newRig(t, nil)
+	w, _, err := r.spool.Bear("k.0.r1", spool.Born{Time: time.Now()})
+	must(t, err)
+	starting := func() (*engine, *lane, *dead) {
+		e := newEngine(Config{ID: "k.0.r1", Log: slog.New(slog.DiscardHandler), timing: usual}, r.spool, w, io.Discard)
+		d, l := &dead{}, e.lanes[0]
+		l.starting = true
+		e.started <- started{lane: l, h: d, unhook: func() bool { return true }}
+		return e, l, d
+	}
+	ended := handler.Result{Ended: true}
+
+	e, l, _ := starting()
+	e.onResult(ended)
+	if l.h != nil || l.starting || l.fruitless != 1 || l.startAt.IsZero() || e.end != nil {
+		t.Errorf("at work: %+v, end %v", l, e.end)
+	}
+	e, l, d := starting()
+	e.end = &ending{reason: spool.ExitStopped}
+	e.onLastResult(ended)
+	if l.h != nil || l.starting || !d.killed {
+		t.Errorf("at the end: %+v", l)
 	}
 }

@@ -216,10 +216,7 @@ func (e *engine) leave() {
 	for !e.allEnded() { // their end is waited for: nothing of them may go on behind the exit record
 		select {
 		case s := <-e.started:
-			if s.lane.starting = false; s.err == nil {
-				s.lane.h, s.lane.unhook = s.h, s.unhook
-				s.h.Kill()
-			}
+			e.onStartedInVain(s)
 		case r := <-e.results:
 			e.onLastResult(r)
 		}
@@ -236,6 +233,9 @@ func (e *engine) leave() {
 // onLastResult takes what a handler says that is being ended. What it has done is done.
 func (e *engine) onLastResult(r handler.Result) {
 	l := e.lanes[r.Lane]
+	for l.starting { // one that ended at once can be heard of before its start
+		e.onStartedInVain(<-e.started)
+	}
 	if r.Stuck {
 		e.end = &ending{reason: exitStuck}
 	}
@@ -248,6 +248,14 @@ func (e *engine) onLastResult(r handler.Result) {
 		if f := e.land(r.ID); f != nil {
 			e.record(outcome{done: f, seconds: r.Seconds})
 		}
+	}
+}
+
+// onStartedInVain ends a handler that comes too late.
+func (e *engine) onStartedInVain(s started) {
+	if s.lane.starting = false; s.err == nil {
+		s.lane.h, s.lane.unhook = s.h, s.unhook
+		s.h.Kill()
 	}
 }
 
