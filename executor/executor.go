@@ -87,6 +87,7 @@ type Spec struct {
 	WallTime     time.Duration // after which a backend that limits workers ends it; 0 is never. Args tell the worker of it
 	Container    Container     // in which the worker runs; zero is the bare environment of its machine
 	Slurm        Slurm         // for what runs on a Slurm cluster
+	Avoid        []string      // nodes, as Worker.Node has them, that a backend is to keep off where it has others
 }
 
 // Container is where a backend that has containers runs a worker.
@@ -145,6 +146,7 @@ type Worker struct {
 	Phase     Phase
 	Reason    string // the backend's own words for the phase, for people; may be empty
 	Ref       string // what the backend calls the worker: a process, a Pod, a job
+	Node      string // what the backend calls the machine on which it runs or ran; empty if that is not known
 	Witnessed bool   // it has ended for certain: somebody saw its processes end, so that a successor may start
 	Exit      *Exit  // how its process ended; nil if that is not known
 	// Stall is what a person must mend before it, or the next one like it, can work; nil if nothing is known. Of those that are

@@ -134,14 +134,20 @@ func (f *Fleet) start(ctx context.Context, now time.Time, need Need, n int, mine
 	if err := f.refusal.check(now, f.ask); err != nil {
 		return r, err
 	}
-	specs, err := f.specs(need, n, mine)
+	specs, err := f.specs(need, n, mine, r.Avoided)
 	if err != nil {
 		return r, err
 	}
 	if err := f.remember(specs); err != nil {
 		return r, err
 	}
-	if err := f.executor.Start(ctx, specs); err != nil {
+	err = f.executor.Start(ctx, specs)
+	if _, stalled := executor.Stalled(err); stalled && len(r.Avoided) > 0 { // perhaps no other nodes would do
+		clear(f.nodes)
+		r.Next = learnPoll
+		return r, nil
+	}
+	if err != nil {
 		f.refusal.take(ctx, now, f.ask, err)
 		return r, fmt.Errorf("starting workers: %w", err)
 	}
@@ -197,7 +203,7 @@ func (f *Fleet) birth(id string) *spool.Born {
 
 // specs names the next workers: the lowest free slots, all with one restart number, by which a backend tells start-ups
 // apart, and which none of the slots has had.
-func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]executor.Spec, error) {
+func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker, avoided []Avoided) ([]executor.Spec, error) {
 	names, err := f.spool.Workers() // those of earlier runs among them
 	if err != nil {
 		return nil, fmt.Errorf("listing workers: %w", err)
@@ -219,10 +225,16 @@ func (f *Fleet) specs(need Need, n int, mine map[string]executor.Worker) ([]exec
 			restart = max(restart, f.used[index]+1)
 		}
 	}
+	var avoid []string
+	for _, a := range avoided {
+		avoid = append(avoid, a.Node)
+	}
 	specs := make([]executor.Spec, 0, n)
 	for _, index := range slots {
 		id := executor.WorkerID{Key: f.spool.ID(), Index: index, Restart: restart}
-		specs = append(specs, need.Worker(id, f.spool.Path(), f.spool.LogPath(id.String())))
+		s := need.Worker(id, f.spool.Path(), f.spool.LogPath(id.String()))
+		s.Avoid = avoid
+		specs = append(specs, s)
 	}
 	return specs, nil
 }

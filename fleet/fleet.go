@@ -45,6 +45,7 @@ type Report struct {
 	Stall                     *Stall                 // a person must act; now and then one worker tries whether that was done
 	Mend                      *executor.StalledError // what the executor says a person must mend for workers to start; nil if nothing
 	Unreachable               Example                // of the workers that live by the files alone; Ref is empty if there is none
+	Avoided                   []Avoided              // nodes that new workers keep off
 	Crashing                  *spool.Exit            // workers end badly; the next is started after a pause
 	Next                      time.Duration          // when to step again if nothing happens; 0 is never
 }
@@ -53,6 +54,12 @@ type Report struct {
 type Example struct {
 	Reason string // the backend's words for its phase; may be empty
 	Ref    string // what the backend calls it; may be empty
+}
+
+// Avoided is a node on which workers failed to work.
+type Avoided struct {
+	Node string // as the backend calls it
+	Why  string // how the last of them ended
 }
 
 // Stall is the end of a worker that the next one would share.
@@ -84,6 +91,7 @@ type Fleet struct {
 	least   time.Duration          // of all that it took so far; 0 is not known yet
 	begun   int                    // workers of the largest start-up of which one has lived
 	ladder  ladder
+	nodes   nodes
 	hold    hold
 	refusal refusal
 }
@@ -103,13 +111,14 @@ func New(s *spool.Spool, e executor.Executor, d Dispatcher) *Fleet {
 	return &Fleet{
 		spool: s, executor: e, dispatcher: d,
 		missed: map[string]int{}, born: map[string]*spool.Born{}, known: map[string]knowledge{}, used: map[int]int{},
+		nodes: nodes{},
 	}
 }
 
 // Inherit takes over what an earlier Fleet of the same Task knows of its workers, and of those who want none.
 func (f *Fleet) Inherit(earlier *Fleet) {
 	f.known, f.used, f.hold, f.asked = earlier.known, earlier.used, earlier.hold, earlier.asked
-	f.took, f.least, f.begun = earlier.took, earlier.least, earlier.begun
+	f.took, f.least, f.begun, f.nodes = earlier.took, earlier.least, earlier.begun, earlier.nodes
 }
 
 // Step does what can be done now. all is the executor's list, whoever's the workers. The error is a *executor.WaitError or
@@ -142,6 +151,7 @@ func (f *Fleet) Step(ctx context.Context, now time.Time, need Need, snap *dispat
 	r := f.count(now, need, snap, mine)
 	r.Stall, r.Crashing = f.ladder.stall, f.ladder.last
 	r.Mend = cmp.Or(r.Mend, f.ladder.mend)
+	r.Avoided = f.nodes.avoided(now)
 	if snap.Recovering {
 		return r, nil
 	}

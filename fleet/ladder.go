@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type ladder struct {
 	empty   map[int]bool // start-ups of which workers ended by themselves since there was progress
 	until   time.Time
 	settled int64       // files done or failed
+	proved  bool        // some were: the Task can work somewhere
 	last    *spool.Exit // the last bad end
 	stall   *Stall
 	mend    *executor.StalledError // what the executor says of the last bad end
@@ -38,6 +40,7 @@ type ladder struct {
 func (f *Fleet) learn(ctx context.Context, now time.Time, snap *dispatcher.Snapshot, mine map[string]executor.Worker) error {
 	if !snap.Recovering && f.ladder.progress(snap.Done+snap.Failed) {
 		f.hold.pause = 0
+		f.nodes.progress()
 	}
 	live := living(snap)
 	for id, w := range mine {
@@ -75,7 +78,9 @@ func (f *Fleet) learnOf(ctx context.Context, now time.Time, id string, w executo
 		f.hold.canceled(now, w)
 	}
 	if unborn || born.Revision == f.spool.Spec().Revision { // else it says nothing of the present Task
+		w.Node = cmp.Or(born.Node, w.Node)
 		f.ladder.climb(now, w, exit)
+		f.nodes.ended(now, w.Node, judge(w, unborn, exit), lastWords(w, exit))
 	}
 	return nil
 }
@@ -96,7 +101,7 @@ func (f *Fleet) lastWord(id string) (*spool.Exit, error) {
 func (l *ladder) progress(settled int64) bool {
 	more := settled > l.settled
 	if more {
-		*l = ladder{}
+		*l = ladder{proved: true}
 	}
 	l.settled = settled
 	return more
@@ -107,7 +112,7 @@ func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
 	if exit == nil && w.Phase.Blames() {
 		exit = &spool.Exit{Reason: spool.ExitError, Failure: &spool.Failure{Type: "WorkerDied", Message: describe(w)}}
 	}
-	bad := l.blame(exit)
+	bad := l.blame(exit, w.Node != "" && l.proved)
 	if w.Stall != nil {
 		l.mend, bad = w.Stall, true
 	}
@@ -133,14 +138,17 @@ func (l *ladder) climb(now time.Time, w executor.Worker, exit *spool.Exit) {
 }
 
 // blame notes an end for which Task or engine is to blame, and reports whether it is one. Ends that are nobody's fault have
-// no last word: the worker was lost or preempted.
-func (l *ladder) blame(exit *spool.Exit) bool {
+// no last word: the worker was lost or preempted. What a worker lacks may be lacking on its node alone if others have worked.
+func (l *ladder) blame(exit *spool.Exit, perhapsNode bool) bool {
 	if exit == nil {
 		return false
 	}
 	switch exit.Reason {
 	case spool.ExitInvalid, spool.ExitInvalidParams, spool.ExitNotFound, spool.ExitNoShell, spool.ExitInputNotVisible:
-		l.stall = stallOf(exit)
+		l.last = exit
+		if !perhapsNode || l.bad+1 >= setupLimit {
+			l.last, l.stall = nil, stallOf(exit)
+		}
 	case spool.ExitSetupFailed, spool.ExitHandlerFailed, spool.ExitError, spool.ExitNoHeartbeat:
 		l.last = exit
 		if exit.Reason == spool.ExitSetupFailed && l.bad+1 >= setupLimit {

@@ -99,6 +99,20 @@ func namesGPUs(options []string) bool {
 	})
 }
 
+// avoiding adds nodes to those that options, spelled out, exclude: the last --exclude is the one that counts.
+func avoiding(options, nodes []string) []string {
+	if len(nodes) == 0 {
+		return options
+	}
+	excluded := strings.Join(nodes, ",")
+	for _, o := range options {
+		if own, found := strings.CutPrefix(o, "--exclude="); found {
+			excluded = own + "," + strings.Join(nodes, ",")
+		}
+	}
+	return append(slices.Clip(options), "--exclude="+excluded)
+}
+
 // A word is made of pieces in quotes, characters behind a backslash, and others.
 var (
 	piecePattern = regexp.MustCompile(`'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^ \t'"\\]`)

@@ -90,6 +90,22 @@ func TestCheckOptions(t *testing.T) {
 	}
 }
 
+func TestAvoiding(t *testing.T) {
+	for _, c := range []struct {
+		options, nodes, want []string
+	}{
+		{[]string{"--nice"}, nil, []string{"--nice"}},
+		{nil, []string{"n1"}, []string{"--exclude=n1"}},
+		{[]string{"--nice"}, []string{"n1", "n7"}, []string{"--nice", "--exclude=n1,n7"}},
+		{[]string{"--exclude=a", "--exclude=b[1-3]", "--nice"}, []string{"n1"}, []string{"--exclude=a", "--exclude=b[1-3]", "--nice", "--exclude=b[1-3],n1"}},
+	} {
+		options := slices.Clone(c.options)
+		if got := avoiding(options, c.nodes); !slices.Equal(got, c.want) {
+			t.Errorf("%v, avoiding %v: %v, want %v", c.options, c.nodes, got, c.want)
+		}
+	}
+}
+
 func TestNamesGPUs(t *testing.T) {
 	for item, want := range map[string]bool{
 		"--gres=gpu:1": true, "-G 1": true, "--gpus-per-node=2": true, "--tres-per-task=gres/gpu:1": true, "--gpus=1": true,

@@ -137,6 +137,15 @@ func (j *job) past(exit, start, end string) error {
 	return errors.Join(errs[:]...)
 }
 
+// node is the one on which the job's script runs or ran; empty if it is not known. Of several it is the first, which only
+// scontrol tells in all cases.
+func (j *job) node() string {
+	if j.start.IsZero() || strings.ContainsAny(j.nodes, "[,") {
+		return ""
+	}
+	return j.nodes
+}
+
 // parseTime reads a time as squeue and sacct print it while SLURM_TIME_FORMAT is not set: in the local zone. It is zero if Slurm
 // knows none.
 func parseTime(text string) (time.Time, error) {

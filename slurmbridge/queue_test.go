@@ -66,6 +66,25 @@ func FuzzParseQueue(f *testing.F) {
 	})
 }
 
+// TestNode: a job that waits runs nowhere, and which of several nodes is the first is not known.
+func TestNode(t *testing.T) {
+	begun := time.Unix(1, 0)
+	for _, c := range []struct {
+		job  job
+		want string
+	}{
+		{job{nodes: "node1", start: begun}, "node1"},
+		{job{nodes: "node1"}, ""},
+		{job{start: begun}, ""},
+		{job{nodes: "node[1-2]", start: begun}, ""},
+		{job{nodes: "a1,b1", start: begun}, ""},
+	} {
+		if got := c.job.node(); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.job, got, c.want)
+		}
+	}
+}
+
 func TestParseTime(t *testing.T) {
 	got, err := parseTime("2026-11-30T09:46:03")
 	if want := time.Date(2026, 11, 30, 9, 46, 3, 0, time.Local); err != nil || !got.Equal(want) {

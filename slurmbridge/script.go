@@ -69,7 +69,7 @@ func (a array) args(scriptConfig) ([]string, error) {
 	add("partition", s.Slurm.Partition)
 	add("account", s.Slurm.Account)
 	add("qos", s.Slurm.QOS)
-	return append(args, options...), nil
+	return append(args, avoiding(options, s.Avoid)...), nil
 }
 
 // ceil is how many whole units d takes.
@@ -155,7 +155,7 @@ func (a array) script(c scriptConfig) (string, error) {
 	put("# A worker of the TigerFlow task %s.", strings.Map(printable, s.Task))
 	put(`[[ ${SLURM_ARRAY_TASK_ID-} =~ ^[0-9]+$ ]] || { echo 'this is to be run by sbatch, as a job array' >&2; exit 2; }`)
 	put("tf_id=%s.$((%d + SLURM_ARRAY_TASK_ID)).r%d", s.ID.Key, a.base, s.ID.Restart)
-	put("export %s=$tf_id %s=${SLURM_ARRAY_JOB_ID-}_$SLURM_ARRAY_TASK_ID", tether.CookieEnv, protocol.EnvJob)
+	put("export %s=$tf_id %s=${SLURM_ARRAY_JOB_ID-}_$SLURM_ARRAY_TASK_ID %s=${SLURMD_NODENAME-}", tether.CookieEnv, protocol.EnvJob, protocol.EnvNode)
 	a.putLog(put)
 	a.putPerElement(put, "tf_args", func(s executor.Spec) string { return "(" + quoteAll(s.Args) + ")" })
 	put("tf_worker=%s", quote(c.worker))

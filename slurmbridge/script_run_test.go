@@ -56,7 +56,7 @@ func newJob(t *testing.T, fake string, change func(*executor.Spec), env ...strin
 	j.cmd = exec.Command("bash", "-l", file)
 	j.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + j.dir, "TMPDIR=" + j.path("scratch"), "FAKE=" + fake, "FAKE_DIR=" + j.dir,
-		"SLURM_ARRAY_TASK_ID=3", "SLURM_ARRAY_JOB_ID=17", "SLURM_JOB_ID=20",
+		"SLURM_ARRAY_TASK_ID=3", "SLURM_ARRAY_JOB_ID=17", "SLURMD_NODENAME=n7", "SLURM_JOB_ID=20",
 	}, env...)
 	j.cmd.Stdout, j.cmd.Stderr = log, log
 	j.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -158,7 +158,7 @@ func TestScriptRunsTheWorker(t *testing.T) {
 	if elapsed, err := time.ParseDuration(args[6]); err != nil || elapsed < 0 {
 		t.Errorf("--elapsed %s: %v", args[6], err)
 	}
-	for _, v := range []string{"TIGERFLOW_WORKER=k3f9.3.r2", "TIGERFLOW_JOB=17_3"} {
+	for _, v := range []string{"TIGERFLOW_WORKER=k3f9.3.r2", "TIGERFLOW_JOB=17_3", "TIGERFLOW_NODE=n7"} {
 		if !slices.Contains(j.words("env"), v) {
 			t.Errorf("%s is not in its environment", v)
 		}

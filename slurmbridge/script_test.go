@@ -57,6 +57,7 @@ func TestGolden(t *testing.T) {
 			s.Slurm = executor.Slurm{Partition: "gpu", Account: "astro", QOS: "short", Options: []string{
 				"-G a100:1", `--constraint="a100|h100"`, "--exclusive", "--mail-type=END --mail-user me@example.org",
 			}}
+			s.Avoid = []string{"node3", "node4"}
 		}, 0)},
 		"odd": {specs: elements(func(s *executor.Spec) {
 			s.Task, s.Log = "a\nb", "/scratch/100%/"+s.ID.String()

@@ -42,7 +42,7 @@ func (w *worker) take(j job) {
 	exit := exitOf(j)
 	phase = w.meant(phase, exit)
 	w.Phase, w.Reason, w.Ref = phase, reason, w.ref()
-	w.StartedAt = j.start
+	w.StartedAt, w.Node = j.start, j.node()
 	if phase.Terminal() {
 		w.Exit, w.EndedAt = exit, j.end
 		w.Witnessed = phase != executor.Lost // the node of a lost one may live, and only be cut off

@@ -21,7 +21,8 @@ type Born struct {
 	Process
 	Nonce    string    `json:"nonce"`
 	Revision string    `json:"revision,omitempty"`
-	Job      string    `json:"job,omitempty"` // the scheduler's name for it
+	Job      string    `json:"job,omitempty"`  // the scheduler's name for it
+	Node     string    `json:"node,omitempty"` // and for where it runs
 	Time     time.Time `json:"time"`
 }
 

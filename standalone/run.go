@@ -312,6 +312,8 @@ func troubleOf(st flow.State) string {
 		return fmt.Sprintf("Workers are held (%s): ask who holds them, and if they may run: scontrol release %s", st.Fleet.HeldBy.Reason, st.Fleet.HeldBy.Ref)
 	case st.Fleet.Crashing != nil && st.Fleet.Crashing.Failure != nil:
 		return "Workers end by themselves: " + st.Fleet.Crashing.Failure.Message
+	case len(st.Fleet.Avoided) > 0:
+		return fmt.Sprintf("Workers fail to work on %s and are started elsewhere for an hour: %s", st.Fleet.Avoided[0].Node, st.Fleet.Avoided[0].Why)
 	}
 	return ""
 }

@@ -20,6 +20,7 @@ type Config struct {
 	Spool       string
 	ID          string
 	Job         string        // what a scheduler calls it; may be empty
+	Node        string        // and where it runs
 	Contained   bool          // it runs in a container that has only what was bound
 	IdleTimeout time.Duration // without work for so long it leaves; 0 is never
 	Deadline    time.Time     // when its time is up, which it is to leave before; zero is never
@@ -76,7 +77,7 @@ func Run(working, taking context.Context, c Config) (spool.ExitReason, error) {
 	if err != nil {
 		return spool.ExitError, err
 	}
-	w, born, err := s.Bear(c.ID, spool.Born{Revision: s.Spec().Revision, Job: c.Job, Time: time.Now().UTC()})
+	w, born, err := s.Bear(c.ID, spool.Born{Revision: s.Spec().Revision, Job: c.Job, Node: c.Node, Time: time.Now().UTC()})
 	if err != nil {
 		return spool.ExitError, fmt.Errorf("making the worker's folder: %w", err)
 	}

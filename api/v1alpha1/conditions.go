@@ -136,6 +136,9 @@ const (
 	// ReasonNodeUnreachable: nobody hears of a worker's node any more. If the worker still shows in the files that it lives, it
 	// goes on; a Local Task has no other until its end is certain. The message names the pod and the node: bring the node back.
 	ReasonNodeUnreachable Reason = "NodeUnreachable"
+	// ReasonNodesAvoided: workers fail to work on a node and are started elsewhere for an hour. The message names the node and
+	// says how they end: tell the administrator.
+	ReasonNodesAvoided Reason = "NodesAvoided"
 	// ReasonExecutorUnavailable: workers can be neither started nor listed (Slurm does not answer, say). Those that run go
 	// on; wait, or ask the administrator.
 	ReasonExecutorUnavailable Reason = "ExecutorUnavailable"

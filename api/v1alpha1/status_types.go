@@ -46,7 +46,7 @@ type TaskStatus struct {
 	// SpoolIncompatible, WorkspaceNotFound, WorkspaceNotShareable, IdentityNotSet, PodRefused, PodUnschedulable, ImageNotPulled,
 	// ContainerNotStarted, DispatcherFailing.
 	// Reasons of Degraded: FilesFailed, StagingFailed, SlowFiles, WorkersCrashing, WorkersHeld, NodeUnreachable,
-	// ExecutorUnavailable.
+	// NodesAvoided, ExecutorUnavailable.
 	// Reason of Stalled and Degraded when they are False: AsExpected.
 	// +optional
 	// +listType=map

@@ -244,7 +244,7 @@ func TestSetupFailed(t *testing.T) {
 	for _, said := range []string{"first\nno such module\n", "the slot is taken: this goes nowhere"} {
 		cmd := command(t, "setup-failed", "--spool", s.Path(), "--id", "w.0.r1", "--type", "SetupCommandFailed", "--what",
 			"setup command `module load x`", "--code", "3")
-		cmd.Stdin, cmd.Env = strings.NewReader(said), append(cmd.Env, "TIGERFLOW_JOB=17_3")
+		cmd.Stdin, cmd.Env = strings.NewReader(said), append(cmd.Env, "TIGERFLOW_JOB=17_3", "TIGERFLOW_NODE=n7")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -257,7 +257,7 @@ func TestSetupFailed(t *testing.T) {
 	if exit.Reason != spool.ExitSetupFailed || exit.Failure == nil || *exit.Failure != want {
 		t.Errorf("recorded %+v", exit)
 	}
-	if born, err := s.ReadBorn("w.0.r1"); err != nil || born.Job != "17_3" || born.Revision != s.Spec().Revision {
+	if born, err := s.ReadBorn("w.0.r1"); err != nil || born.Job != "17_3" || born.Node != "n7" || born.Revision != s.Spec().Revision {
 		t.Errorf("born as %+v, %v", born, err)
 	}
 }

@@ -206,6 +206,8 @@ func (s *state) degraded() metav1.Condition {
 		return unreachable(s.fleet.Unreachable)
 	case s.snapshot != nil && s.snapshot.StagingFault != "":
 		return condition(yes, v1alpha1.ReasonStagingFailed, "%s: no new file is taken before this is mended", printable(s.snapshot.StagingFault))
+	case len(s.fleet.Avoided) > 0:
+		return nodesAvoided(s.fleet.Avoided)
 	case s.snapshot != nil && len(s.snapshot.Slow()) > 0:
 		slow := s.snapshot.Slow()
 		return condition(yes, v1alpha1.ReasonSlowFiles, "%s in hand for more than ten times as long as nearly all others took, %s for one: set spec.timeout to end such",

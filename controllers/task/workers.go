@@ -3,6 +3,7 @@ package task
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -65,4 +66,14 @@ func workersHeld(r fleet.Report) metav1.Condition {
 	}
 	return condition(metav1.ConditionTrue, v1alpha1.ReasonWorkersHeld,
 		"%s: ask who holds them, and if they may run: scontrol release %s", workers, r.HeldBy.Ref)
+}
+
+// nodesAvoided says where no worker is started, and what happened there.
+func nodesAvoided(nodes []fleet.Avoided) metav1.Condition {
+	names := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		names = append(names, n.Node)
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonNodesAvoided, "workers fail to work on %s and are started elsewhere for an hour; the last one on %s: %s",
+		printable(strings.Join(names, ", ")), printable(nodes[0].Node), printable(nodes[0].Why))
 }

@@ -111,6 +111,13 @@ func TestConditionsOfWorkers(t *testing.T) {
 			"False ExecutorUnavailable: squeue: timed out", "True ExecutorUnavailable: squeue: timed out",
 		},
 		{
+			"a bad node",
+			flow.State{Fleet: fleet.Report{Running: 1, Message: "1 worker", Avoided: []fleet.Avoided{{Node: "n3", Why: "SetupFailed: no GPU"}, {Node: "n7", Why: "FAILED"}}}},
+			[]dispatcher.WorkerState{{}},
+			"True Running: 1 worker",
+			"True NodesAvoided: workers fail to work on n3, n7 and are started elsewhere for an hour; the last one on n3: SetupFailed: no GPU",
+		},
+		{
 			"crashing",
 			flow.State{Fleet: fleet.Report{Crashing: &spool.Exit{Reason: spool.ExitHandlerFailed, Failure: trace}}},
 			nil,

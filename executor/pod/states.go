@@ -90,7 +90,7 @@ func workerOf(p *corev1.Pod, meant, stopping bool, now time.Time) executor.Worke
 	f.meant, f.stopping, f.overdue = meant, stopping, overdue(p, now)
 	f.slow = now.Sub(p.CreationTimestamp.Time) > startTime
 	s := states[slices.IndexFunc(states, func(s state) bool { return s.when(f) })]
-	w := executor.Worker{Phase: s.phase, Witnessed: s.witnessed, Reason: f.reason(s), Ref: p.Name, StartedAt: f.startedAt()}
+	w := executor.Worker{Phase: s.phase, Witnessed: s.witnessed, Reason: f.reason(s), Ref: p.Name, Node: p.Spec.NodeName, StartedAt: f.startedAt()}
 	if over := f.over(); over != nil && s.witnessed {
 		w.EndedAt = over.FinishedAt.Time
 		if f.ended != nil {

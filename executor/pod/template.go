@@ -58,6 +58,7 @@ func (c *Config) pod(t *v1alpha1.Task, s executor.Spec) *corev1.Pod {
 	if c.Node != "" {
 		pin(&p.Spec, c.Node)
 	}
+	avoid(&p.Spec, s.Avoid)
 	maps.Copy(p.Labels, c.Select)
 	maps.Copy(p.Labels, map[string]string{
 		v1alpha1.LabelName: v1alpha1.NameWorker, v1alpha1.LabelTask: t.Name,
@@ -114,6 +115,7 @@ func (c *Config) worker(t *v1alpha1.Task, s executor.Spec) corev1.Container {
 			{Name: tether.CookieEnv, Value: s.ID.String()},
 			{Name: inpod.LogEnv, Value: verbatim(s.Log)},
 			{Name: protocol.EnvJob, Value: name(t, s.ID)},
+			{Name: protocol.EnvNode, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}},
 			{Name: protocol.EnvContainer, Value: "1"},
 		},
 	}
@@ -253,13 +255,7 @@ func affinity(of *v1alpha1.Affinity) *corev1.Affinity {
 
 // pin keeps a Pod on one node, among those that the author allows.
 func pin(s *corev1.PodSpec, node string) {
-	if s.Affinity == nil {
-		s.Affinity = &corev1.Affinity{}
-	}
-	if s.Affinity.NodeAffinity == nil {
-		s.Affinity.NodeAffinity = &corev1.NodeAffinity{}
-	}
-	required := &s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	required := &nodeAffinity(s).RequiredDuringSchedulingIgnoredDuringExecution
 	if *required == nil {
 		*required = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{}}}
 	}
@@ -269,4 +265,29 @@ func pin(s *corev1.PodSpec, node string) {
 			Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{node},
 		})
 	}
+}
+
+// avoid has the scheduler put a Pod on one of these nodes only where no other can take it.
+func avoid(s *corev1.PodSpec, nodes []string) {
+	if len(nodes) == 0 {
+		return
+	}
+	var off corev1.NodeSelectorTerm
+	for _, node := range nodes { // a field can be compared with one value at a time
+		off.MatchFields = append(off.MatchFields, corev1.NodeSelectorRequirement{
+			Key: "metadata.name", Operator: corev1.NodeSelectorOpNotIn, Values: []string{node},
+		})
+	}
+	preferred := &nodeAffinity(s).PreferredDuringSchedulingIgnoredDuringExecution
+	*preferred = append(slices.Clip(*preferred), corev1.PreferredSchedulingTerm{Weight: 100, Preference: off})
+}
+
+func nodeAffinity(s *corev1.PodSpec) *corev1.NodeAffinity {
+	if s.Affinity == nil {
+		s.Affinity = &corev1.Affinity{}
+	}
+	if s.Affinity.NodeAffinity == nil {
+		s.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	return s.Affinity.NodeAffinity
 }

@@ -72,6 +72,7 @@ func TestTemplate(t *testing.T) {
 			s.Container.Image = all.Spec.Container.Image
 			s.Resources = executor.Resources{CPUs: 4, Memory: 12 << 30, GPUs: 1}
 			s.Args = []string{"--idle-timeout", "2m0s", "$(HOME) $x"}
+			s.Avoid = []string{"node3", "node4"}
 		}},
 		"brings its worker": {task: brings, edit: func(s *executor.Spec) { s.Container.Image = brings.Spec.Container.Image }},
 	} {
@@ -93,8 +94,8 @@ func TestTemplate(t *testing.T) {
 			t.Errorf("%s (%v): the Pod is\n%s", name, err, got)
 		}
 	}
-	if len(all.Spec.Pod.Labels) != 1 {
-		t.Errorf("the Task itself was changed: %v", all.Spec.Pod.Labels)
+	if len(all.Spec.Pod.Labels) != 1 || len(all.Spec.Pod.Affinity.NodeAffinity.Preferred) != 1 {
+		t.Errorf("the Task itself was changed: %+v", all.Spec.Pod)
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 // Environment of a worker, by those who start one elsewhere.
 const (
 	EnvJob       = "TIGERFLOW_JOB"       // what a scheduler calls the worker's job
+	EnvNode      = "TIGERFLOW_NODE"      // and the node on which it runs
 	EnvContainer = "TIGERFLOW_CONTAINER" // "1": it sees of the host only what was bound
 )
 

@@ -175,3 +175,50 @@ func TestSetupFails(t *testing.T) {
 		t.Errorf("%d workers were tried, %v", len(logs), err)
 	}
 }
+
+// badNodeModule cannot be set up on the first node that it comes to, ever.
+const badNodeModule = `import os, time
+from tigerflow.tasks import SlurmTask
+
+class T(SlurmTask):
+    @staticmethod
+    def setup(context):
+        here = os.environ["SLURMD_NODENAME"]
+        try:
+            with open("bad", "x") as bad:
+                bad.write(here)
+        except FileExistsError:
+            pass
+        with open("bad") as bad:
+            if bad.read() == here:
+                with open("setups", "a") as setups:
+                    setups.write(here + "\n")
+                raise RuntimeError("no GPU here")
+
+    @staticmethod
+    def run(context, input_file, output_file):
+        time.sleep(0.3)
+        output_file.write_bytes(input_file.read_bytes())
+`
+
+// TestBadNode: a node on which nothing works is free again at once each time. It gets no third worker.
+func TestBadNode(t *testing.T) {
+	slow(t)
+	w := newWork(t)
+	w.inputs(60)
+	w.task(0, `  slurm: {time: 10m, sbatchOptions: ["--exclusive", "--exclude=node3,node4"]}`, "  scaling: {maxWorkers: 2}")
+	w.write("t.py", badNodeModule)
+	r := w.start("run", "t.yaml")
+	r.end(0)
+	w.wantAll(60)
+	bad, err := os.ReadFile(w.path("bad"))
+	w.must(err)
+	setups, err := os.ReadFile(w.path("setups"))
+	w.must(err)
+	if n := strings.Count(string(setups), "\n"); n != 2 {
+		t.Errorf("%d workers were set up on %s, want 2", n, bad)
+	}
+	if want := "Workers fail to work on " + string(bad) + " and are started elsewhere for an hour: SetupFailed"; !strings.Contains(r.said.String(), want) {
+		t.Errorf("it does not say %q:\n%s", want, r.said.String())
+	}
+}

@@ -40,7 +40,7 @@ func Run(args []string) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c := worker.Config{Log: log, Job: os.Getenv(protocol.EnvJob), Contained: os.Getenv(protocol.EnvContainer) == "1"}
+	c := worker.Config{Log: log, Job: os.Getenv(protocol.EnvJob), Node: os.Getenv(protocol.EnvNode), Contained: os.Getenv(protocol.EnvContainer) == "1"}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.StringVar(&c.Spool, "spool", "", "folder of the Task's spool")
 	flags.StringVar(&c.ID, "id", "", "the worker's name")

@@ -48,7 +48,7 @@ func SetupFailed(args []string) error {
 	if err != nil {
 		return err
 	}
-	w, born, err := s.Bear(id, spool.Born{Revision: s.Spec().Revision, Job: os.Getenv(protocol.EnvJob), Time: time.Now().UTC()})
+	w, born, err := s.Bear(id, spool.Born{Revision: s.Spec().Revision, Job: os.Getenv(protocol.EnvJob), Node: os.Getenv(protocol.EnvNode), Time: time.Now().UTC()})
 	if err != nil || !born {
 		return err
 	}
