@@ -119,7 +119,27 @@ func TestMortalReadsTheRestAndEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream := &mortal{f: ours}
+	readsTheRestAndEnds(t, &mortal{f: ours}, theirs)
+}
+
+func TestRepliesAreReadToTheRestAndEnd(t *testing.T) {
+	var ps pipes
+	defer ps.close()
+	replies, theirs, err := ps.replies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readsTheRestAndEnds(t, replies, theirs)
+}
+
+// dying is a stream from a process that may have left the pipe to others.
+type dying interface {
+	io.Reader
+	died()
+}
+
+func readsTheRestAndEnds(t *testing.T, stream dying, theirs *os.File) {
+	t.Helper()
 	first := make(chan string)
 	rest := make(chan string)
 	go func() {
@@ -155,15 +175,47 @@ func TestMortalDoesNotReadForEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	doesNotReadForEver(t, &mortal{f: ours}, theirs)
+	ours.Close()
+}
+
+func TestRepliesAreNotReadForEver(t *testing.T) {
+	var ps pipes
+	defer ps.close()
+	replies, theirs, err := ps.replies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doesNotReadForEver(t, replies, theirs)
+	replies.close()
+}
+
+// TestRepliesEndWithTheWriters: of a handler that has closed its end nothing more is to come, dead or not.
+func TestRepliesEndWithTheWriters(t *testing.T) {
+	var ps pipes
+	defer ps.close()
+	replies, theirs, err := ps.replies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := theirs.WriteString("last"); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	if content, err := io.ReadAll(replies); err != nil || string(content) != "last" {
+		t.Errorf("read %q, %v", content, err)
+	}
+}
+
+func doesNotReadForEver(t *testing.T, stream dying, theirs *os.File) {
+	t.Helper()
 	go func() {
 		for err := error(nil); err == nil; {
 			_, err = theirs.WriteString(strings.Repeat("x", 4096))
 		}
 	}()
-	stream := &mortal{f: ours}
 	stream.died()
 	if n, err := io.Copy(io.Discard, stream); err != nil || n > largestPipe+64<<10 {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
-	ours.Close()
 }

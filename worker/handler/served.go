@@ -20,7 +20,7 @@ type served struct {
 	child    *child
 	requests *os.File
 	outbox   *outbox
-	stream   *mortal // of replies
+	stream   *replyPipe
 	replies  *protocol.Reader
 	prints   *os.File
 	said     *tail
@@ -73,7 +73,7 @@ func (h *served) awaitEnd(reason error) {
 	h.child.kill()
 	<-h.child.dead
 	<-h.copied
-	_ = h.stream.f.Close()
+	h.stream.close()
 	h.exit = h.child.exit()
 	h.exit.LastLines = h.said.lines()
 }

@@ -79,7 +79,7 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 	if err != nil {
 		return nil, nil, err
 	}
-	replies, repliesW, err := ps.fromChild()
+	replies, repliesW, err := ps.replies()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,7 +106,7 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 		out:      c.Results,
 		requests: requests,
 		outbox:   newOutbox(),
-		stream:   &mortal{f: replies},
+		stream:   replies,
 		prints:   prints,
 		said:     &tail{to: c.Log},
 		copied:   make(chan struct{}),
