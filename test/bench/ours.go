@@ -33,6 +33,24 @@ class Echo(LocalTask):
             f.write(content)
 `
 
+const pythonBusy = "python: {module: busy.py}"
+
+// pythonBusySource keeps a core busy for a millisecond with each file.
+const pythonBusySource = `import time
+
+from tigerflow.tasks import LocalTask
+
+
+class Busy(LocalTask):
+    @staticmethod
+    def run(context, input_file, output_file):
+        content = input_file.read_bytes()
+        end = time.thread_time() + 0.001
+        while time.thread_time() < end:
+            pass
+        output_file.write_bytes(content)
+`
+
 // sample is one run.
 type sample struct {
 	first time.Duration // from the start of the process to the first output's publication
@@ -67,8 +85,10 @@ func (o ours) write(g *ground, name, in, out string) (string, error) {
 	}
 	path := g.path(name + ".yaml")
 	content := fmt.Appendf(nil, manifest+more, name, kind, g.dir, in, out, o.handler, cmp.Or(o.durability, "Fsync"))
-	if err := os.WriteFile(g.path("echo.py"), []byte(pythonEchoSource), 0o644); err != nil {
-		return "", err
+	for name, source := range map[string]string{"echo.py": pythonEchoSource, "busy.py": pythonBusySource} {
+		if err := os.WriteFile(g.path(name), []byte(source), 0o644); err != nil {
+			return "", err
+		}
 	}
 	return path, os.WriteFile(path, content, 0o644)
 }

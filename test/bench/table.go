@@ -30,8 +30,9 @@ type table []figure
 var rows = []row{
 	{"echo, None", ofLoop(0.7, readWriteRename, ours{handler: "builtin: echo", durability: "None"})},
 	{"echo, Fsync", ofLoop(0.7, groupCommit, ours{handler: "builtin: echo", durability: "Fsync"})},
-	{"four workers, echo", fourWorkers("builtin: echo")},
-	{"four workers, Python echo", fourWorkers(pythonEcho)},
+	{"four workers, busy Python", fourWorkers(pythonBusy, 10, 1.3)},
+	{"four workers, echo", fourWorkers("builtin: echo", 1, 0.9)},
+	{"four workers, Python echo", fourWorkers(pythonEcho, 1, 0.9)},
 	{"Python echo, None", ofLoop(0.5, readWriteRename, ours{handler: pythonEcho, durability: "None"})},
 	{"Python copy in /dev/shm", pythonCopy},
 	{"no-op, CPU per file", overhead},
