@@ -218,7 +218,7 @@ func TestBadNode(t *testing.T) {
 	if n := strings.Count(string(setups), "\n"); n != 2 {
 		t.Errorf("%d workers were set up on %s, want 2", n, bad)
 	}
-	if want := "Workers fail to work on " + string(bad) + " and are started elsewhere for an hour: SetupFailed"; !strings.Contains(r.said.String(), want) {
+	if want := "NodesAvoided: workers fail to work on " + string(bad) + " and are started elsewhere for an hour"; !strings.Contains(r.said.String(), want) {
 		t.Errorf("it does not say %q:\n%s", want, r.said.String())
 	}
 }
