@@ -203,14 +203,13 @@ class T(SlurmTask):
 
 // TestBadNode: a node on which nothing works is free again at once each time. It gets no third worker.
 func TestBadNode(t *testing.T) {
-	slow(t)
 	w := newWork(t)
-	w.inputs(60)
-	w.task(0, `  slurm: {time: 10m, sbatchOptions: ["--exclusive", "--exclude=node3,node4"]}`, "  scaling: {maxWorkers: 2}")
+	w.inputs(30)
+	w.task(0, `  slurm: {time: 10m, sbatchOptions: ["--exclusive", "--exclude=node3,node4"]}`, "  scaling: {minWorkers: 2, maxWorkers: 2}")
 	w.write("t.py", badNodeModule)
 	r := w.start("run", "t.yaml")
 	r.end(0)
-	w.wantAll(60)
+	w.wantAll(30)
 	bad, err := os.ReadFile(w.path("bad"))
 	w.must(err)
 	setups, err := os.ReadFile(w.path("setups"))
