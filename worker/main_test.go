@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +112,14 @@ func newRigIn(t *testing.T, root string, change func(*spool.Spec)) *rig {
 		}
 	})
 	return r
+}
+
+// newEngineIn is an engine that nobody drives but the test.
+func newEngineIn(t *testing.T, r *rig) *engine {
+	t.Helper()
+	w, _, err := r.spool.Bear("k.0.r1", spool.Born{Time: time.Now()})
+	must(t, err)
+	return newEngine(Config{ID: "k.0.r1", Log: slog.New(slog.DiscardHandler), timing: usual}, r.spool, w, io.Discard)
 }
 
 // async makes the Task one of many files in flight.

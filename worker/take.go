@@ -215,11 +215,16 @@ func (e *engine) forgetGone() {
 }
 
 func (e *engine) claimOne(id spool.BatchID) bool {
+	if e.mine[id] != nil { // it was in doubt, and found elsewhere since
+		return false
+	}
 	e.lastTry = time.Now()
 	content, ok, err := e.w.Claim(id)
 	if !ok {
 		if err != nil {
 			e.log.Warn("claiming", "error", err)
+		}
+		if err != nil && !slices.Contains(e.doubt, id) {
 			e.doubt = append(e.doubt, id) // it may have succeeded
 		}
 		return false
