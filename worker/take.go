@@ -37,7 +37,7 @@ const (
 	// aheadWork is how many seconds of work, by the pace, are sent ahead where that is more than one file, and aheadMost
 	// the limit: files of less than a millisecond would else wait for the talk between the processes.
 	aheadWork = 0.005
-	aheadMost = 128
+	aheadMost = handler.AheadMost
 	// restLeast is the least work in the air for which results are left to gather: to be woken for each of many quick files
 	// costs more than to deal with it. No system timer is much finer.
 	restLeast = time.Millisecond

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/protocol"
@@ -104,4 +107,44 @@ func TestRunDoesNotWaitForAFullPipe(t *testing.T) {
 	}
 	h.Kill()
 	f.expectEnd(h)
+}
+
+// Nor for a file that takes long, however many come behind it.
+func TestRunDoesNotWaitForAFile(t *testing.T) {
+	for name, h := range map[string]spool.Handler{"builtin": {Builtin: "echo"}, "command": {Command: []string{"cat", "{input}"}}} {
+		t.Run(name, func(t *testing.T) {
+			f := setUp(t, h)
+			h := f.start()
+			fifo := f.request("fifo", "")
+			if err := errors.Join(os.Remove(fifo.Input), syscall.Mkfifo(fifo.Input, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			ahead := f.request("ahead", "")
+			handed := make(chan error, 1)
+			go func() {
+				err := h.Run(fifo)
+				for range AheadMost {
+					ahead.ID++
+					err = errors.Join(err, h.Run(ahead))
+				}
+				handed <- err
+			}()
+			select {
+			case err := <-handed:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(2 * time.Minute):
+				t.Error("it waits")
+			}
+			var writer *os.File
+			f.waitFor("the file's begin", func() (begun bool) {
+				var err error
+				writer, err = os.OpenFile(fifo.Input, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+				return err == nil
+			})
+			h.Kill()
+			writer.Close()
+		})
+	}
 }

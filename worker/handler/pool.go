@@ -5,6 +5,9 @@ import (
 	"sync"
 )
 
+// AheadMost is how many files more than run at once an engine may hand over before Run has to wait.
+const AheadMost = 128
+
 // pool runs files by goroutines of this process, for the handlers that are not one long process.
 type pool struct {
 	lane     int
@@ -23,7 +26,7 @@ type pool struct {
 func newPool(c Config) pool {
 	return pool{
 		lane: c.Lane, out: c.Results,
-		queue:  make(chan Request, ahead(c.Spec.Concurrency)),
+		queue:  make(chan Request, max(1, c.Spec.Concurrency)+AheadMost),
 		killed: make(chan struct{}),
 		ended:  make(chan struct{}),
 		given:  make(chan struct{}),

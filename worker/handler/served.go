@@ -45,9 +45,6 @@ var errNoTeardown = errors.New("the handler ended before its teardown")
 // graceAfterFailed is how long a handler that reported a failed setup may take to end, for its last words in the log.
 const graceAfterFailed = 5 * time.Second
 
-// ahead is the room for files in flight and their results: an engine that keeps fewer never has to wait.
-func ahead(concurrency int) int { return 2*concurrency + 64 }
-
 // bury unblocks who talks to the dead.
 func (h *served) bury() {
 	<-h.child.dead
