@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -17,12 +18,13 @@ type lane struct {
 	h         handler.Handler // nil while none runs
 	unhook    func() bool     // parts h from the end of working
 	starting  bool
-	startAt   time.Time // not before
-	fruitless int       // handlers in a row that died for nothing
-	used      bool      // h has had a file
-	killed    bool      // h is being ended by us
-	retiring  bool      // h gets no more files and has its teardown
-	suspect   bool      // the one in flight is to be alone
+	cut       context.CancelFunc // breaks a start off
+	startAt   time.Time          // not before
+	fruitless int                // handlers in a row that died for nothing
+	used      bool               // h has had a file
+	killed    bool               // h is being ended by us
+	retiring  bool               // h gets no more files and has its teardown
+	suspect   bool               // the one in flight is to be alone
 }
 
 // newLane gives a lane its slots. Files that run one after another share one: the next mark overwrites the last.

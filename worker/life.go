@@ -33,8 +33,11 @@ func (e *engine) start(working context.Context, l *lane) {
 		return
 	}
 	l.starting, l.used, l.killed = true, false, false
+	attempt, cut := context.WithCancel(working)
+	l.cut = cut
 	go func() {
-		h, err := e.newHandler(working, l)
+		defer cut()
+		h, err := e.newHandler(attempt, l)
 		if err != nil {
 			e.started <- started{lane: l, err: err}
 			return
@@ -82,6 +85,9 @@ func (e *engine) onStarted(s started) {
 }
 
 func (e *engine) onStartFailed(l *lane, err error) {
+	if errors.Is(err, context.Canceled) { // by the end of working, which is about to be seen
+		return
+	}
 	setup, isSetup := errors.AsType[*handler.SetupError](err)
 	if isSetup && spool.IsStorageErrno(syscall.Errno(setup.Errno)) {
 		err = fmt.Errorf("%w: %w", err, syscall.Errno(setup.Errno))
@@ -203,13 +209,10 @@ func (e *engine) retire(l *lane) {
 // leave ends the handlers and gives back what was not finished.
 func (e *engine) leave() {
 	for _, l := range e.lanes {
-		if l.starting {
-			e.stop(e.end) // ends the attempts; there is nothing else that could go on
-			break
-		}
-	}
-	for _, l := range e.lanes {
-		if l.h != nil {
+		switch {
+		case l.starting:
+			l.cut()
+		case l.h != nil:
 			l.h.Kill()
 		}
 	}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,5 +167,34 @@ func TestNeverOverwrites(t *testing.T) {
 	}
 	if temps, err := os.ReadDir(filepath.Join(r.spool.Path(), "workers", w.id, "tmp")); err != nil || len(temps) > 0 {
 		t.Errorf("left in tmp: %v %v", temps, err)
+	}
+}
+
+// TestCutStartIsNoVerdict: that a start was broken off says nothing of the handler, however many have died before.
+func TestCutStartIsNoVerdict(t *testing.T) {
+	e := newEngineIn(t, newRig(t, nil))
+	l := e.lanes[0]
+	l.starting, l.fruitless = true, fruitlessLimit-1
+	e.onStarted(started{lane: l, err: context.Canceled})
+	if e.end != nil || l.starting {
+		t.Errorf("the end is %v, the lane %+v", e.end, l)
+	}
+}
+
+// TestLeavingCutsStartsAlone: what ends a start is not the end of working, which would have the recorder give up what the
+// storage has yet to take.
+func TestLeavingCutsStartsAlone(t *testing.T) {
+	r := newRig(t, nil)
+	r.write("setup.py", `wait("setup")`)
+	e := newEngineIn(t, r)
+	working, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	e.stop = stop
+	e.start(working, e.lanes[0])
+	r.begun("setup")
+	e.end = &ending{reason: spool.ExitDrained}
+	e.leave()
+	if working.Err() != nil {
+		t.Error("the end of a start is the end of all work")
 	}
 }
