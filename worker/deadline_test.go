@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/worker/handler"
 )
 
 // With a clock of the test's own: a file is begun as long as 99 of 100 like those before it would be through in time.
@@ -91,5 +92,26 @@ func TestSlowFileIsTold(t *testing.T) {
 	w.ends(spool.ExitDrained)
 	if told := strings.Count(w.log.String(), "ten times as long"); told != 1 {
 		t.Errorf("told %d times, want once:\n%s", told, w.log)
+	}
+}
+
+// TestAnsweredInTime: a file whose result waits for the engine, which itself waited for the storage, is not late.
+func TestAnsweredInTime(t *testing.T) {
+	e := newEngineIn(t, newRig(t, func(s *spool.Spec) { s.Timeout = spool.Duration(time.Minute) }))
+	h, l := &dead{}, e.lanes[0]
+	l.h = h
+	f := &file{batch: &batch{left: 1}, name: "a.txt", lane: l, slot: l.takeSlot(), begun: time.Now().Add(-time.Hour)}
+	e.flying[1], l.order = f, []uint64{1}
+	e.results <- handler.Result{ID: 1, Seconds: 1}
+	e.checkTimeouts(time.Now())
+	if h.killed {
+		t.Error("its handler is killed")
+	}
+	e.onResult(<-e.results)
+	f.begun = time.Now().Add(-time.Hour)
+	e.flying[2], l.order = f, []uint64{2}
+	e.checkTimeouts(time.Now())
+	if !h.killed {
+		t.Error("one that is late is not")
 	}
 }

@@ -148,10 +148,11 @@ func (e *engine) drop(f *file) {
 	f.tmp = ""
 }
 
-// checkTimeouts kills a handler if a file has been in hand for too long; its end tells the rest.
+// checkTimeouts kills a handler if a file has been in hand for too long; its end tells the rest. A file may have been answered
+// while this engine waited for the storage, so the results come first.
 func (e *engine) checkTimeouts(now time.Time) {
 	limit := time.Duration(e.spec.Timeout)
-	if limit <= 0 {
+	if limit <= 0 || len(e.results) > 0 {
 		return
 	}
 	for _, f := range e.flying {
