@@ -59,6 +59,7 @@ func (e *engine) onResult(r handler.Result) {
 	e.measure(r.Seconds)
 	switch {
 	case r.Failure == nil:
+		e.probeGap = 0
 		e.record(outcome{done: f, seconds: r.Seconds})
 	case r.Crashed:
 		e.drop(f)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
+	"tigerflow.dev/tigerflow/worker/handler"
 )
 
 // What user code says of the storage is no attempt: the worker waits, looks, and goes on.
@@ -142,4 +143,25 @@ wait("g")`)
 	child, err := strconv.Atoi(strings.TrimPrefix(r.notes()[1], "child "))
 	must(t, err)
 	eventually(t, "the end of the handler's group", func() bool { return gone(child) })
+}
+
+// TestProbesAnew: a storage that was well meanwhile is looked at as soon as at the first time.
+func TestProbesAnew(t *testing.T) {
+	e := newEngineIn(t, newRig(t, nil))
+	e.rec = newRecorder(e.w, e.spec, e.cfg, nil)
+	l := e.lanes[0]
+	for i := range uint64(3) {
+		now := time.Now()
+		e.pause(syscall.ENOSPC, now)
+		if wait := e.probeAt.Sub(now); wait != usual.probe {
+			t.Errorf("pause %d: %s to the first look", i, wait)
+		}
+		e.probe(now)
+		if e.trouble != nil {
+			t.Fatal(e.trouble)
+		}
+		e.flying[i] = &file{batch: &batch{left: 1}, name: "a.txt", lane: l}
+		l.order = []uint64{i}
+		e.onResult(handler.Result{ID: i, Seconds: 1})
+	}
 }
