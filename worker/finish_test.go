@@ -285,3 +285,15 @@ func TestEndBeforeStart(t *testing.T) {
 		t.Errorf("at the end: %+v", l)
 	}
 }
+
+// TestProtocolBreachIsTold: the worker kills such a handler, and its signal alone would look like want of memory.
+func TestProtocolBreachIsTold(t *testing.T) {
+	r := newRig(t, nil)
+	r.feed("a", `os.write(4, b'{"op":"done","id":99,"seconds":1.0}\n'); time.sleep(1000)`)
+	w := r.start(nil)
+	w.ends(spool.ExitIdle)
+	w.wantFiles("crashed", "a")
+	if f := w.failure(spool.EventCrashed); !strings.Contains(f.Message, "answered for file 99") {
+		t.Errorf("the failure is %+v", f)
+	}
+}

@@ -97,6 +97,9 @@ type Exit struct {
 }
 
 func (e Exit) String() string {
+	if e.Err != nil {
+		return "killed for breaking the protocol: " + e.Err.Error()
+	}
 	if e.Signal != 0 {
 		return fmt.Sprintf("killed by signal %d (%s)", int(e.Signal), unix.SignalName(e.Signal))
 	}
