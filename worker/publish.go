@@ -128,7 +128,9 @@ func (r *recorder) syncGroup() error {
 	for i, err := range errs {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return r.explain(err)
+			if !r.removed(&r.group[i]) {
+				return r.explain(err)
+			}
 		case errors.Is(err, fs.ErrPermission):
 			r.lose(&r.group[i], failedEvent(r.group[i].file, r.group[i].seconds, &spool.Failure{
 				Type:    failureOutputPermission,
@@ -156,6 +158,8 @@ func (r *recorder) publish(p *pending) error {
 			Message: "no file here can have the output's name " + filepath.Base(p.file.output) + ": " + err.Error(),
 		}))
 		return nil
+	case errors.Is(err, fs.ErrNotExist) && r.removed(p):
+		return nil
 	case err != nil:
 		return err
 	case !mine:
@@ -164,6 +168,17 @@ func (r *recorder) publish(p *pending) error {
 	failpoint.Reach(failpoint.WorkerPublished)
 	p.settled = true
 	return nil
+}
+
+// removed settles a file whose output what user code left running has removed since the inspection, and reports whether it
+// did: no second try would find it.
+func (r *recorder) removed(p *pending) bool {
+	_, failure, err := r.w.Inspect(p.file.tmp)
+	if err != nil || failure == nil || failure.Type != spool.FailureOutputRemoved {
+		return false
+	}
+	r.lose(p, failedEvent(p.file, p.seconds, failure))
+	return true
 }
 
 // lose settles a file as one that is not done.

@@ -34,3 +34,27 @@ func TestPublishedWithoutHearingOfIt(t *testing.T) {
 		must(t, w.Exit(spool.ExitStopped, nil))
 	}
 }
+
+// TestOutputRemovedLate: what user code left running may remove an output after the worker has looked at it; the others go on.
+func TestOutputRemovedLate(t *testing.T) {
+	for _, durability := range []spool.Durability{spool.None, spool.Fsync} {
+		t.Run(string(durability), func(t *testing.T) {
+			r := newRig(t, func(s *spool.Spec) { s.Durability = durability })
+			e := newEngineIn(t, r)
+			rec := newRecorder(e.w, e.spec, e.cfg, func(error) {})
+			b := &batch{left: 2}
+			for _, name := range []string{"a", "b"} {
+				tmp, err := e.w.NewTemp(".out")
+				must(t, err)
+				must(t, os.WriteFile(tmp, []byte(name), 0o666))
+				rec.group = append(rec.group, pending{file: &file{batch: b, name: spool.Name(name + ".txt"), tmp: tmp, output: r.path("out", name+".out")}})
+				must(t, rec.inspect(&rec.group[len(rec.group)-1], e.w.Inspection()))
+			}
+			must(t, os.Remove(rec.group[0].file.tmp))
+			must(t, rec.publishGroup())
+			if b.left != 0 || len(rec.names) != 1 || r.read("out/b.out") != "b" {
+				t.Errorf("%d files are open, done are %q", b.left, rec.names)
+			}
+		})
+	}
+}
