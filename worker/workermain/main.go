@@ -95,8 +95,9 @@ func Run(args []string) error {
 func obey() (working, taking context.Context, end context.CancelFunc) {
 	working, end = context.WithCancel(context.Background())
 	taking, stopTaking := context.WithCancel(working)
-	// Caught and left alone instead of ignored: user code would inherit that.
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	// Caught and left alone instead of ignored: user code would inherit that. The second comes of a print when the parent, who
+	// reads them, is gone: that has an end of its own.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM)
 	go func() {
