@@ -180,6 +180,15 @@ class A(LocalAsyncTask):
         self.assertEqual(self.run_file(handler, "last", "pass")[0]["op"], "done")
         self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
 
+    def test_end_by_a_task_beside(self):
+        for code, status in (("sys.exit(3)", 3), ("sys.exit()", 0), ("sys.exit('why')", 1), ("raise KeyboardInterrupt", 1)):
+            with self.subTest(code):
+                handler = self.ready(self.module(self.TASK))
+                beside = f"async def beside(): {code}\n    "
+                thread = "import threading; threading.Thread(target=threading.Event().wait).start()\n    "
+                handler.run(1, *self.files("1", beside + thread + "await asyncio.create_task(beside())"))
+                self.assertEqual(handler.wait(), status)
+
     def test_forked_child_that_comes_back_runs_nothing(self):
         handler = self.ready(self.module(self.TASK))
         code = "import os; pid = os.fork(); assert not pid or os.waitpid(pid, 0)[1] == 0"

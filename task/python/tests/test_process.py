@@ -193,3 +193,15 @@ class LeavingTest(ProcessTest):
                 handler = self.ready(self.module(EXEC))
                 handler.run(1, *self.files("1", code))
                 self.assertEqual(handler.wait(), status)
+
+    def test_thread_left_behind_by_what_no_request_catches(self):
+        handler = self.ready(self.module(EXEC))
+        self.done(handler, """
+threading.Thread(target=threading.Event().wait).start()
+def late(number, frame):
+    raise TimeoutError("too late")
+signal.signal(signal.SIGALRM, late)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+""")
+        self.assertEqual(handler.wait(), 1)
+        self.assertIn("TimeoutError: too late", handler.log())

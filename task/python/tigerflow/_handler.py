@@ -184,7 +184,24 @@ def leave(code):
 
 def start():
     """Is the process, from the worker's command line to its end."""
-    leave(main(sys.argv))
+    try:
+        code = main(sys.argv)
+    except BaseException as error:  # of a signal handler, or of a task beside the files of an event loop
+        if protocol.in_child():
+            raise
+        code = exit_code(error)
+    leave(code)
+
+
+def exit_code(error):
+    """Tells of what ends the process as Python would, and returns the exit code."""
+    if not isinstance(error, SystemExit):
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

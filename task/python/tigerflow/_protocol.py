@@ -160,6 +160,11 @@ def release_in_child():
             pass
 
 
+def in_child():
+    """Says whether this process is a child that user code has forked."""
+    return _forked
+
+
 def end_child(error):
     """Ends a forked child that came back from user code as Python would end it, instead of running files twice."""
     if error is None or isinstance(error, SystemExit):
