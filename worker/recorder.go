@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
@@ -41,10 +40,10 @@ type recorder struct {
 	w    *spool.Worker
 	spec *spool.Spec
 	log  *slog.Logger
-	// narrate gets what became of each file; nil is nobody.
-	narrate io.Writer
-	time    timing
-	stop    context.CancelCauseFunc
+	// narrator tells what became of each file; nil if nobody wants to know.
+	narrator *narrator
+	time     timing
+	stop     context.CancelCauseFunc
 
 	in     chan outcomes
 	failed chan error  // why the storage does not take something
@@ -67,7 +66,7 @@ type recorder struct {
 
 func newRecorder(w *spool.Worker, spec *spool.Spec, c Config, stop context.CancelCauseFunc) *recorder {
 	return &recorder{
-		w: w, spec: spec, log: c.Log, narrate: c.Narrate, time: c.timing, stop: stop,
+		w: w, spec: spec, log: c.Log, narrator: newNarrator(c.Narrate), time: c.timing, stop: stop,
 		in: make(chan outcomes, 16), failed: make(chan error, 1), start: time.Now(), syncedAt: time.Now(),
 	}
 }
@@ -93,6 +92,7 @@ func (r *recorder) watch(working context.Context) {
 // run takes outcomes until in is closed, and then goes on until the storage has taken all of it. When working has ended
 // it tries once: what is not recorded is found unfinished by whoever fences this worker.
 func (r *recorder) run(working context.Context) {
+	defer r.narrator.close()
 	for open := true; open; {
 		select {
 		case o, ok := <-r.in:
@@ -161,8 +161,8 @@ func (r *recorder) tellOf(e *spool.Event) {
 }
 
 func (r *recorder) tell(op protocol.Op, name spool.Name) {
-	if r.narrate != nil {
-		protocol.Narrate(r.narrate, protocol.Narration{Op: op, Input: spool.Name(filepath.Join(string(r.spec.InputDir), string(name)))})
+	if r.narrator != nil {
+		r.narrator.tell(protocol.Narration{Op: op, Input: spool.Name(filepath.Join(string(r.spec.InputDir), string(name)))})
 	}
 }
 
