@@ -59,10 +59,7 @@ func (d *Dispatcher) foldWorker(w *worker, now time.Time) error {
 	for {
 		f := folding{d: d, w: w, now: now, entry: spool.Entry{Kind: spool.EntryFold, Worker: w.id}}
 		err := w.tail.Read(f.event)
-		if err != nil && !errors.Is(err, errFull) {
-			return fmt.Errorf("reading the journal of %s: %w", w.id, err)
-		}
-		if f.news {
+		if f.news { // though the storage may have failed behind it: it is not read again
 			failpoint.Reach(failpoint.DispatcherFolded)
 			w.beat, d.quiet = now, 0
 			f.entry.Offset = w.tail.Offset()
@@ -70,8 +67,11 @@ func (d *Dispatcher) foldWorker(w *worker, now time.Time) error {
 				return err
 			}
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			return d.readExit(w)
+		case !errors.Is(err, errFull):
+			return fmt.Errorf("reading the journal of %s: %w", w.id, err)
 		}
 	}
 }

@@ -203,3 +203,32 @@ func TestZombieLedger(t *testing.T) {
 	}
 	r.want(r.finish(w), 0, 0, 1, 0)
 }
+
+// TestJournalReadInPart: what was read of a journal before its storage failed stands in the ledger, for it is not read again.
+func TestJournalReadInPart(t *testing.T) {
+	r := newRig(t)
+	r.input("a.txt")
+	r.begin()
+	w := r.worker(0, 1)
+	r.round()
+	w.work(1)
+	end, err := os.Stat(r.s.JournalPath(w.id))
+	must(t, err)
+	must(t, w.w.Journal.Append(0)) // no event: the reading ends here with an error, as it would for a bad page
+	must(t, w.w.Journal.Flush())
+	if s := r.after(time.Second); s.Done != 1 || s.Storage == nil {
+		t.Fatalf("%+v", s)
+	}
+	must(t, os.Truncate(r.s.JournalPath(w.id), end.Size()))
+	r.after(time.Second)
+	r.crash()
+	r.begin() // and is found there, not on disk
+	told := 0
+	must(t, r.s.ReadLedger(1, func(e spool.Entry) error {
+		told += len(e.Done)
+		return nil
+	}))
+	if told != 1 {
+		t.Errorf("the ledger tells %d times that the file is done", told)
+	}
+}
