@@ -18,7 +18,7 @@ import (
 
 const (
 	// forsakeEvery is how often it is looked, while the pipeline waits for other tasks, whether inputs are gone
-	// that those have yet to begin, and forsakeMost at how many of them.
+	// that those have yet to begin, and forsakeMost at how many that are still there.
 	forsakeEvery = 30 * time.Second
 	forsakeMost  = 100
 )
@@ -30,6 +30,7 @@ type lead struct {
 	counts  progress.Counts
 	earlier int64 // finished and failed when it was first counted; -1 before
 	open    int64 // files that this Task is through with, and the pipeline is not
+	ahead   int64 // files that another task is through with, and this one is not
 	behind  bool  // the ledger has more than was read
 	err     error // why a history cannot be read
 	askAt   time.Time
@@ -72,16 +73,22 @@ func (d *Dispatcher) follow(ctx context.Context, now time.Time) error {
 		return err
 	}
 	l.err = err
-	if l.open > 0 && now.After(l.askAt) {
+	l.behind = false
+	if l.count(); l.open+l.counts.InProgress > 0 && now.After(l.askAt) {
 		l.askAt = now.Add(forsakeEvery)
 		l.tracker.Forsake(forsakeMost, d.inputGone)
+		l.count()
 	}
-	l.behind, l.counts, l.open = false, l.tracker.Counts(), l.tracker.Unsettled(l.name)
 	if l.earlier < 0 && err == nil {
 		l.earlier = l.counts.Finished + l.counts.Failed
 	}
 	d.watchHistories()
 	return nil
+}
+
+// count takes from the histories how many files are how far.
+func (l *lead) count() {
+	l.counts, l.open, l.ahead = l.tracker.Counts(), l.tracker.Unsettled(l.name), l.tracker.Ahead(l.name)
 }
 
 // inputGone reports whether an input is not there any more, which nobody can tell while the folder of inputs is not there either.
@@ -115,10 +122,7 @@ func (d *Dispatcher) watchHistories() {
 func (l *lead) settled() bool { return l.err == nil && (l.tracker == nil || !l.behind && l.open == 0) }
 
 // unbegun is how many of the files that this Task knows no task is through with.
-func (d *Dispatcher) unbegun() int64 {
-	c := d.lead.counts
-	return max(0, d.waiting+d.inBatches+d.done+d.failed-c.InProgress-c.Finished-c.Failed)
-}
+func (d *Dispatcher) unbegun() int64 { return max(0, d.waiting+d.inBatches-d.lead.ahead) }
 
 // pipelineCounts counts the files of the pipeline; nil unless this Task is the lead. running are in hand here.
 func (d *Dispatcher) pipelineCounts(running int64) *PipelineCounts {

@@ -133,7 +133,38 @@ func TestInputGoneBeforeAnotherRootSawIt(t *testing.T) {
 	other.after(time.Second)
 	lead.after(time.Second)
 	lead.drained()
-	lead.wantPipeline(0, 1, 1, 0) // what one root has not done is not finished
+	lead.wantPipeline(0, 0, 1, 0) // what one root has not done is not finished, and nothing more comes of it
+	lead.close()
+	lead.begin()
+	lead.wantPipeline(0, 0, 1, 0) // which a lead that counts for the last time knows at once
+}
+
+// TestGoneHalfwayTakesNoRoom: an input that is deleted when one root has done it keeps no other from being staged for ever.
+func TestGoneHalfwayTakesNoRoom(t *testing.T) {
+	lead, other, child := newLedPipeline(t, staging.Step{MaxStaged: 1})
+	lead.input("a.txt")
+	w, x, y := lead.worker(0, 1), other.worker(0, 1), child.worker(0, 1)
+	for range 4 {
+		lead.after(time.Second)
+		w.work(0.1)
+	}
+	must(t, os.Remove(lead.in("a.txt")))
+	lead.input("b.txt")
+	lead.rounds("b is finished", func(s *Snapshot) bool {
+		other.after(time.Second)
+		for h := x.claim(); h != nil; h = x.claim() {
+			if h.files[0] == "a.txt" {
+				x.tell(h, spool.Event{Kind: spool.EventGone}, "a.txt")
+			} else {
+				x.done(h, 0.1, h.files...)
+			}
+		}
+		child.after(time.Second)
+		w.work(0.1)
+		y.work(0.1)
+		return s.Drained && s.Pipeline.Finished == 1
+	})
+	lead.wantPipeline(0, 0, 1, 0)
 }
 
 // TestLeadFillsRoom: maxStaged counts what is anywhere in the pipeline, and what has failed somewhere no more.

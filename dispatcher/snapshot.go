@@ -39,7 +39,8 @@ type Snapshot struct {
 	Ending  spool.RequestKind // what somebody has asked for, Drain or Stop: this dispatcher feeds nothing more
 }
 
-// PipelineCounts are the files of a whole pipeline. Each is in one of the first four.
+// PipelineCounts are the files of a whole pipeline. Each is in one of the first four, but for one whose input was deleted before
+// every Task that reads it had done so.
 type PipelineCounts struct {
 	Staged     int64 // no Task has begun it
 	InProgress int64

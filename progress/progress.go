@@ -25,7 +25,7 @@ type Task struct {
 }
 
 // Counts is how far the files of a pipeline are that at least one task is through with. They are counted once each, in
-// InProgress, Finished or Failed.
+// InProgress, Finished or Failed, but for those whose inputs were deleted before each root had done them.
 type Counts struct {
 	InProgress int64
 	Finished   int64 // every task without children has succeeded
@@ -227,6 +227,8 @@ func (t *Tracker) Counts() Counts {
 			c.Finished += n
 		case s.failed != 0:
 			c.Failed += n
+		case t.states.settled(s): // its input was deleted before each root had done it
+			continue
 		default:
 			c.InProgress += n
 		}
@@ -268,8 +270,21 @@ func (t *Tracker) Unsettled(name string) int64 {
 	return open
 }
 
+// Ahead is how many files a root has yet to do that another task is through with.
+func (t *Tracker) Ahead(root string) int64 {
+	bit := mask(1) << t.named(root).index
+	var ahead int64
+	for s, n := range t.states.all() {
+		if s.begun() && (s.done|s.failed|s.gone)&bit == 0 {
+			ahead += n
+		}
+	}
+	return ahead
+}
+
 // Forsake asks of files that some root has not begun, though another task has, whether their inputs are gone, and then counts
-// them as gone at that root, which may never have seen them. It asks of so many at most, and the next time goes on from there.
+// them as gone at that root, which may never have seen them. When it has found so many still there it stops, and the next time goes on
+// from there.
 // What the root says after all holds.
 func (t *Tracker) Forsake(most int, gone func(stem string) bool) {
 	for range t.states.files {
@@ -285,8 +300,9 @@ func (t *Tracker) Forsake(most int, gone func(stem string) bool) {
 		if unbegun == 0 || !s.begun() {
 			continue
 		}
-		most--
-		if gone(string(t.stems.Name(f))) {
+		if !gone(string(t.stems.Name(f))) {
+			most--
+		} else {
 			t.states.change(f, func(s state) state { return s.and(state{gone: unbegun}) })
 		}
 	}

@@ -87,6 +87,8 @@ func (m *model) counts() (c Counts) {
 			c.Finished++
 		case failed:
 			c.Failed++
+		case settled:
+			continue
 		default:
 			c.InProgress++
 		}

@@ -398,3 +398,17 @@ func TestScreen(t *testing.T) {
 	b.must(s.write(&all, o))
 	b.want(out.String(), "\x1b[3A\r\x1b[J"+noWrap+all.String()+wrap)
 }
+
+// TestReportInputGone: what one root has done and another never will, since the input was deleted, is not in progress.
+func TestReportInputGone(t *testing.T) {
+	b := &books{T: t, dir: t.TempDir(), locks: map[string]*spool.Lock{}}
+	b.put("in/a.pdf", "in/b.pdf")
+	b.dispatch("scan", "", ".pdf", ".txt", b.path("out", "scan"))
+	b.dispatch("weigh", "", ".pdf", ".kg", b.path("out", "weigh"))
+	b.say("scan", spool.Entry{Kind: spool.EntryFold, Done: []spool.Name{"a.pdf", "b.pdf", "gone.pdf"}})
+	b.say("weigh", spool.Entry{Kind: spool.EntryFold, Done: []spool.Name{"a.pdf"}})
+	got := b.tigerflow(0, "report", b.path("out"), "--include", "progress")
+	if first, _, _ := strings.Cut(got, "\n"); first != "0 waiting, 1 in progress, 1 finished, 0 failed" {
+		t.Error(got)
+	}
+}

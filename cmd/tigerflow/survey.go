@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,9 +167,8 @@ func (f *family) count() error {
 			first = max(first, t.running)
 		}
 	}
-	counts := f.tracker.Counts()
-	begun := counts.InProgress + counts.Finished + counts.Failed
-	f.listing.read(f, begun)
+	f.listing.read(f)
+	counts, begun := f.counted()
 	for _, t := range f.tasks {
 		switch own := t.spool.Spec(); {
 		case own.Parent != "":
@@ -184,6 +184,12 @@ func (f *family) count() error {
 		f.fresh, f.options = f.listing.left("", begun, first), f.listing.options
 	}
 	return nil
+}
+
+// counted is how far the files are, and how many of them there are.
+func (f *family) counted() (c progress.Counts, begun int64) {
+	c = f.tracker.Counts()
+	return c, c.InProgress + c.Finished + c.Failed
 }
 
 func (t *surveyed) count(tracker *progress.Tracker) error {
@@ -238,7 +244,7 @@ func (l *listing) left(task string, through, running int64) int64 {
 }
 
 // read lists the folder, unless that was done a short while ago.
-func (l *listing) read(f *family, begun int64) {
+func (l *listing) read(f *family) {
 	root := slices.IndexFunc(f.tasks, func(t *surveyed) bool { return t.spool.Spec().Parent == "" })
 	if root < 0 { // its spool is yet to be made
 		l.err = fs.ErrNotExist
@@ -248,13 +254,9 @@ func (l *listing) read(f *family, begun int64) {
 		return
 	}
 	start, stages := time.Now(), f.tracker.Stages()
-	l.options, l.tasks = 0, map[string]remainder{"": {through: begun}}
-	for _, t := range f.tasks {
-		if t.spool.Spec().Parent == "" {
-			l.tasks[t.name()] = remainder{through: t.counts.Done + t.counts.Failed}
-		}
-	}
-	spec := f.tasks[root].spool.Spec()
+	l.options, l.tasks = 0, f.roots()
+	l.tasks[""] = remainder{}
+	spec, halfway := f.tasks[root].spool.Spec(), map[string]bool{}
 	l.err = eachFile(string(spec.InputDir), spec.InputExt, spec.Recursive, func(stem string) {
 		file := f.tracker.File(stem)
 		started := len(file.Done)+len(file.Failed) > 0
@@ -270,11 +272,41 @@ func (l *listing) read(f *family, begun int64) {
 			if !over {
 				r.left++
 				l.tasks[task] = r
+				if started {
+					halfway[stem] = true // it is there for the others
+				}
 			}
 		}
 	})
+	if l.err == nil {
+		f.forsake(spec, halfway)
+	}
+	_, begun := f.counted()
+	l.tasks[""] = remainder{left: l.tasks[""].left, through: begun}
 	l.at = time.Now()
 	l.took = l.at.Sub(start)
+}
+
+// forsake has those files count as gone that a root has yet to do and whose inputs are not there any more.
+func (f *family) forsake(spec *spool.Spec, there map[string]bool) {
+	f.tracker.Forsake(math.MaxInt, func(stem string) bool {
+		if there[stem] {
+			return false
+		}
+		_, err := os.Lstat(filepath.Join(string(spec.InputDir), stem+spec.InputExt))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// roots is how many files each root is through with.
+func (f *family) roots() map[string]remainder {
+	roots := map[string]remainder{}
+	for _, t := range f.tasks {
+		if t.spool.Spec().Parent == "" {
+			roots[t.name()] = remainder{through: t.counts.Done + t.counts.Failed}
+		}
+	}
+	return roots
 }
 
 // eachFile calls fn with the stem of each file below a folder that ends in ext, also of those in its folders if it is recursive.
