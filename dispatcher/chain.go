@@ -110,6 +110,7 @@ func newChain(c Chain, spec *spool.Spec, self string) chain {
 	}}
 	if c.DeleteOutputs {
 		outputs.from(c.Children, ofChild(spec))
+		outputs.missed = map[file]uint64{}
 	}
 	inputs := &clearing{kind: spool.EntryDeletingInputs, done: spool.EntryDeletedInputs, path: func(name spool.Name) string {
 		return filepath.Join(string(spec.InputDir), string(name))

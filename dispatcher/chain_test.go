@@ -247,3 +247,55 @@ func TestResultRemoved(t *testing.T) {
 	p.parent.begin()
 	p.parent.rounds("known to be gone", func(s *Snapshot) bool { return s.Done == 1 }) // its input is gone, too
 }
+
+// TestResultRemovedAfterDeletion: a person removes a child's result when what it was made from is deleted, which is made again then
+// for that child alone, wherever dispatchers die, and deleted again. That many were done then holds nothing back.
+func TestResultRemovedAfterDeletion(t *testing.T) {
+	for name, steps := range map[string]int{"": -1, "parent dies": 9, "parent dies late": 14} {
+		t.Run(name, func(t *testing.T) {
+			p := newPipeline(t, 3)
+			p.parent.chain.DeleteInputs, p.parent.chain.MaxIntermediates = false, 1
+			for _, r := range p.all() {
+				r.begin()
+			}
+			workers := map[*rig]*script{}
+			p.work(workers)
+			child, other := p.children[0], p.children[1]
+			must(t, os.Remove(child.out("00001.fin")))
+			child.close()
+			child.begin()
+			if steps >= 0 {
+				p.parent.after(time.Second)
+				p.parent.dieIn(steps)
+				p.parent.begin()
+			}
+			child.rounds("made again", func(s *Snapshot) bool {
+				workers[p.parent].work(0.01)
+				p.parent.after(time.Second)
+				other.after(time.Second)
+				w := workers[child]
+				for h := w.claim(); h != nil; h = w.claim() {
+					if exists(p.parent.out("00001.out")) {
+						w.done(h, 0.01, h.files...)
+					} else {
+						w.tell(h, spool.Event{Kind: spool.EventGone}, h.files...)
+					}
+				}
+				return s.Done == 3 && exists(child.out("00001.fin"))
+			})
+			p.parent.input("late.txt")
+			p.work(workers)
+			for range 2 { // and nothing is made again once more
+				p.parent.want(p.parent.d.Snapshot(), 0, 0, 4, 0)
+				child.want(child.d.Snapshot(), 0, 0, 4, 0)
+				other.want(other.d.Snapshot(), 0, 0, 4, 0)
+				if exists(p.parent.out("00001.out")) || !exists(other.out("late.fin")) {
+					t.Error("the intermediate stays, or nothing goes on")
+				}
+				p.parent.crash()
+				p.parent.begin()
+				p.parent.after(time.Second)
+			}
+		})
+	}
+}

@@ -22,6 +22,7 @@ type clearing struct {
 	marks   map[file]uint64 // which sources are done with a file, while not all are; a bit for each
 	ready   []file          // all are done with these
 	gone    fileSet         // deleted, or about to be
+	missed  map[file]uint64 // of these, those that sources have to do again; a bit for each. nil: they cannot be made again
 	pending []spool.Name    // about to be, says the ledger
 }
 
@@ -42,7 +43,20 @@ func (c *clearing) replay(x *index, e spool.Entry) {
 		c.pending = append(c.pending, e.Deleted...)
 	case c.done:
 		c.pending = c.pending[:0]
+	case spool.EntryRequeued:
+		for _, name := range e.Back {
+			if c.kind == spool.EntryDeleting { // there is another output, or will be
+				c.gone.Remove(x.file(name))
+			}
+		}
 	default: // of something else
+	}
+}
+
+// replayDeletions takes up what an earlier ledger says of them.
+func (d *Dispatcher) replayDeletions(e spool.Entry) {
+	for _, c := range d.chain.clear {
+		c.replay(d.index, e)
 	}
 }
 
@@ -58,6 +72,9 @@ func (d *Dispatcher) clearUp(ctx context.Context, _ time.Time) error {
 			if err := d.consumed(ctx, c, i); err != nil {
 				return err
 			}
+		}
+		if err := d.makeAgain(c); err != nil {
+			return err
 		}
 		if err := d.deleteReady(c); err != nil {
 			return err
@@ -88,6 +105,7 @@ func (d *Dispatcher) consumed(ctx context.Context, c *clearing, i int) error {
 
 func (c *clearing) mark(f file, bit uint64) {
 	if c.gone.Has(f) {
+		c.miss(f, c.missed[f]&^bit)
 		return
 	}
 	marks := c.marks[f] | bit
@@ -97,9 +115,49 @@ func (c *clearing) mark(f file, bit uint64) {
 }
 
 func (c *clearing) unmark(f file, bit uint64) {
+	if c.gone.Has(f) {
+		c.miss(f, c.missed[f]|bit)
+		return
+	}
 	if c.marks[f] &^= bit; c.marks[f] == 0 {
 		delete(c.marks, f)
 	}
+}
+
+// miss notes which sources need a file that was deleted.
+func (c *clearing) miss(f file, by uint64) {
+	switch {
+	case c.missed == nil:
+	case by == 0:
+		delete(c.missed, f)
+	default:
+		c.missed[f] = by
+	}
+}
+
+// makeAgain has files run again whose outputs were deleted when all sources were done with them, and one is not any more: a
+// person has removed its own output.
+func (d *Dispatcher) makeAgain(c *clearing) error {
+	if len(c.missed) == 0 {
+		return nil
+	}
+	names := make([]spool.Name, 0, len(c.missed))
+	for f := range c.missed {
+		names = append(names, d.name(f))
+	}
+	slices.Sort(names)
+	if err := d.requeue(names, "its output was deleted, and a task needs it again"); err != nil {
+		return err
+	}
+	for f, by := range c.missed {
+		c.gone.Remove(f)
+		c.marks[f] = (1<<len(c.sources) - 1) &^ by
+		if c.marks[f] == 0 {
+			delete(c.marks, f)
+		}
+	}
+	clear(c.missed)
+	return nil
 }
 
 // deleteReady deletes what all sources are done with, if this Task is, too.

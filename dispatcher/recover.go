@@ -131,6 +131,7 @@ func (d *Dispatcher) replayEntry(e spool.Entry) {
 			d.stager.keep(d.file(name))
 		}
 		d.unremember(e.Back)
+		d.replayDeletions(e)
 	case spool.EntryStaged:
 		for _, name := range e.Staged {
 			d.stager.keep(d.file(name))

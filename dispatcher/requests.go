@@ -176,8 +176,6 @@ func (d *Dispatcher) replayRequest(e spool.Entry) {
 	case spool.EntryAdopted:
 		d.imported = d.imported || e.From != ""
 	default: // of neither
-		for _, c := range d.chain.clear {
-			c.replay(d.index, e)
-		}
+		d.replayDeletions(e)
 	}
 }
