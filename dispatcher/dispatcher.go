@@ -88,7 +88,7 @@ func New(lock *spool.Lock, cfg Config) *Dispatcher {
 		cfg: cfg, lock: lock, spool: lock.Spool(), spec: lock.Spool().Spec(), log: cfg.Log,
 		calls: make(chan func()), over: make(chan struct{}), index: newIndex(), workers: map[string]*worker{}, size: 1,
 	}
-	d.asked = requests{answered: map[string]bool{}, odd: map[string]bool{}}
+	d.asked = requests{answered: map[string]bool{}, odd: map[string]bool{}, heeded: map[string]bool{}}
 	d.chain = newChain(cfg.Chain, d.spec, d.spool.Path())
 	d.stager, d.lead = newStager(cfg.Chain.Lead), newLead(cfg.Chain.Lead, d.spec)
 	d.breaker.limits = d.spec.Breaker

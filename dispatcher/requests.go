@@ -16,6 +16,7 @@ import (
 type requests struct {
 	answered map[string]bool // says the ledger; their files may be there still
 	odd      map[string]bool // cannot be understood, which was logged
+	heeded   map[string]bool // a drain or a stop that was seen: what is seen later was asked later, whatever the clocks say
 	ending   spool.RequestKind
 
 	seen   fs.FileInfo // the folder, before it was last listed
@@ -79,18 +80,7 @@ func (d *Dispatcher) attendTo(r spool.Request, all []spool.Request) error {
 		}
 		return d.answer(r)
 	case spool.RequestResume:
-		if err := d.resume("it was asked"); err != nil {
-			return err
-		}
-		for _, other := range all { // asked before, so they are over
-			if ends(other) && other.Time.Before(r.Time) {
-				if err := d.answer(other); err != nil {
-					return err
-				}
-			}
-		}
-		d.asked.ending = ""
-		return d.answer(r)
+		return d.attendToResume(r, all)
 	case spool.RequestDrain, spool.RequestStop:
 		if r.Epoch < d.lock.Epoch() { // the one that was to end has
 			return d.answer(r)
@@ -98,6 +88,7 @@ func (d *Dispatcher) attendTo(r spool.Request, all []spool.Request) error {
 		if d.asked.ending != spool.RequestStop && !d.asked.answered[r.ID] {
 			d.asked.ending = r.Kind
 		}
+		d.asked.heeded[r.ID] = true
 		return nil
 	}
 	if !d.asked.odd[r.ID] {
@@ -105,6 +96,21 @@ func (d *Dispatcher) attendTo(r spool.Request, all []spool.Request) error {
 		d.log.Warn("a request cannot be understood: a newer tigerflow may have made it", "request", r.ID, "kind", r.Kind)
 	}
 	return nil
+}
+
+func (d *Dispatcher) attendToResume(r spool.Request, all []spool.Request) error {
+	if err := d.resume("it was asked"); err != nil {
+		return err
+	}
+	for _, other := range all { // asked before, so they are over
+		if ends(other) && (d.asked.heeded[other.ID] || other.Time.Before(r.Time)) {
+			if err := d.answer(other); err != nil {
+				return err
+			}
+		}
+	}
+	d.asked.ending = ""
+	return d.answer(r)
 }
 
 func ends(r spool.Request) bool { return r.Kind == spool.RequestDrain || r.Kind == spool.RequestStop }

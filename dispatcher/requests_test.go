@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -175,4 +176,24 @@ func TestEnding(t *testing.T) {
 		t.Errorf("a new dispatcher is to end, too: %q, %d requests", s.Ending, r.asked())
 	}
 	r.want(r.finish(w), 0, 0, 5, 0)
+}
+
+// TestResumeByAnotherClock: who asks to go on sees what was asked before, though the clock of who asked that was ahead.
+func TestResumeByAnotherClock(t *testing.T) {
+	r := newRig(t)
+	r.input("a.txt")
+	r.begin()
+	w := r.worker(0, 1)
+	drain := spool.Request{Kind: spool.RequestDrain, Epoch: r.lock.Epoch(), Time: time.Now().Add(time.Hour)}
+	text, err := json.Marshal(drain)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(r.s.RequestsDir(), "ahead.json"), text, 0o666))
+	if s := r.round(); s.Ending != spool.RequestDrain {
+		t.Fatalf("ending %q", s.Ending)
+	}
+	r.ask(spool.Request{Kind: spool.RequestResume})
+	if s := r.after(time.Second); s.Ending != "" || r.asked() != 0 {
+		t.Fatalf("ending %q, %d requests", s.Ending, r.asked())
+	}
+	r.want(r.finish(w), 0, 0, 1, 0)
 }
