@@ -115,3 +115,12 @@ func TestAnsweredInTime(t *testing.T) {
 		t.Error("one that is late is not")
 	}
 }
+
+// TestTimeoutBehindABlockedLoop: what user code was not yet given is not late, however long ago it was sent.
+func TestTimeoutBehindABlockedLoop(t *testing.T) {
+	r := newRig(t, func(s *spool.Spec) { async(3)(s); s.Timeout = spool.Duration(time.Second) })
+	r.feed("a", "time.sleep(1000)", "b", ok, "c", ok)
+	w := r.start(nil)
+	w.ends(spool.ExitIdle)
+	w.wantFiles("done", "b c", "failed", "a")
+}

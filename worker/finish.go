@@ -101,18 +101,23 @@ func (e *engine) sort(l *lane) (begun, timedOut []*file) {
 	if err != nil {
 		e.log.Warn("reading the blame file", "error", err)
 	}
+	marked := func(id uint64) bool {
+		f := e.flying[id]
+		return slices.Contains(marks, spool.Mark{Batch: f.batch.id, Index: f.index}.String())
+	}
+	some := slices.ContainsFunc(l.order, marked) // else the handler has said nothing, and late is who was sent long ago
 	for _, id := range slices.Clone(l.order) {
+		inHand := marked(id)
 		f := e.land(id)
-		mark := spool.Mark{Batch: f.batch.id, Index: f.index}
 		switch {
-		case f.late:
+		case f.late && (inHand || !some):
 			e.drop(f)
 			timedOut = append(timedOut, f)
-		case slices.Contains(marks, mark.String()):
+		case inHand:
 			e.drop(f)
 			begun = append(begun, f)
 		default:
-			f.begun = time.Time{}
+			f.begun, f.late = time.Time{}, false
 			e.again = append(e.again, f)
 		}
 	}
