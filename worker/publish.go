@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"tigerflow.dev/tigerflow/internal/failpoint"
 	"tigerflow.dev/tigerflow/spool"
@@ -110,8 +111,6 @@ func (r *recorder) inspect(p *pending, look *spool.Inspection) error {
 func (r *recorder) syncGroup() error {
 	r.flushNames()
 	var wg sync.WaitGroup
-	var journalErr error
-	wg.Go(func() { journalErr = r.syncJournal() })
 	var next atomic.Int64
 	errs := make([]error, len(r.group))
 	for range min(syncers, len(r.group)) {
@@ -124,7 +123,10 @@ func (r *recorder) syncGroup() error {
 			}
 		})
 	}
-	wg.Wait()
+	synced := make(chan struct{})
+	go func() { defer close(synced); wg.Wait() }()
+	journalErr := r.syncJournal()
+	r.beatUntil(synced)
 	for i, err := range errs {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -146,6 +148,23 @@ func (r *recorder) syncGroup() error {
 		}
 	}
 	return journalErr
+}
+
+// beatUntil shows that the worker lives while data is being synced, which may take longer than a worker may be silent.
+func (r *recorder) beatUntil(synced <-chan struct{}) {
+	tick := time.NewTicker(r.time.beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-synced:
+			return
+		case <-tick.C:
+			r.event(r.beat)
+			if r.w.Journal.Flush() == nil { // else the next persist says so
+				r.recorded(0)
+			}
+		}
+	}
 }
 
 // publish gives one output its name. One that is there already is as good, whoever made it.

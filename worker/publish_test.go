@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,4 +59,36 @@ func TestOutputRemovedLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBeatsWhileAnOutputIsSynced: the sync of a large output may take longer than a worker may be silent.
+func TestBeatsWhileAnOutputIsSynced(t *testing.T) {
+	r := newRig(t, func(s *spool.Spec) { s.Durability = spool.Fsync })
+	e := newEngineIn(t, r)
+	e.cfg.timing = brisk
+	rec := newRecorder(e.w, e.spec, e.cfg, func(error) {})
+	tmp, err := e.w.NewTemp(".out")
+	must(t, err)
+	must(t, os.Remove(tmp))
+	must(t, syscall.Mkfifo(tmp, 0o666)) // to open it takes until somebody writes
+	info, err := os.Lstat(tmp)
+	must(t, err)
+	b := &batch{left: 1}
+	rec.group = []pending{{file: &file{batch: b, name: "a.txt", tmp: tmp, output: r.path("out", "a.out")}, info: info}}
+	published := make(chan error, 1)
+	go func() { published <- rec.publishGroup() }()
+	beats := func() (n int) {
+		must(t, r.spool.JournalTail(e.w.ID(), 0).Read(func(payload []byte, _ int64) error {
+			if strings.Contains(string(payload), `"`+string(spool.EventBeat)+`"`) {
+				n++
+			}
+			return nil
+		}))
+		return n
+	}
+	eventually(t, "beats", func() bool { return beats() > 2 && rec.beaten.Load() > 0 })
+	writer, err := os.OpenFile(tmp, os.O_WRONLY, 0)
+	must(t, err)
+	must(t, <-published)
+	must(t, writer.Close())
 }

@@ -49,6 +49,7 @@ type recorder struct {
 	failed chan error  // why the storage does not take something
 	stuck  atomic.Bool // something waits for the storage
 	start  time.Time
+	beat   spool.Event  // the last one
 	beaten atomic.Int64 // when the journal last reached the file, in nanoseconds since start
 
 	final bool             // nothing comes any more
@@ -68,6 +69,7 @@ func newRecorder(w *spool.Worker, spec *spool.Spec, c Config, stop context.Cance
 	return &recorder{
 		w: w, spec: spec, log: c.Log, narrator: newNarrator(c.Narrate), time: c.timing, stop: stop,
 		in: make(chan outcomes, 16), failed: make(chan error, 1), start: time.Now(), syncedAt: time.Now(),
+		beat: spool.Event{Kind: spool.EventBeat},
 	}
 }
 
@@ -268,6 +270,9 @@ func (r *recorder) flushNames() {
 
 // event adds an event behind all earlier ones.
 func (r *recorder) event(e spool.Event) {
+	if e.Kind == spool.EventBeat {
+		r.beat = e
+	}
 	r.flushNames()
 	r.append(e)
 }
