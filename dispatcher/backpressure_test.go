@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -54,4 +55,27 @@ func TestMaxIntermediates(t *testing.T) {
 			t.Fatalf("the slow child is through with %d: %+v", eaten, s)
 		}
 	}
+}
+
+// TestHeldBackByWhatIsGone: an output that is removed before the child has read it holds nothing back for ever.
+func TestHeldBackByWhatIsGone(t *testing.T) {
+	p := newPipeline(t, 2)
+	parent, child := p.parent, p.children[0]
+	parent.chain = Chain{Children: []string{child.s.Path()}, MaxIntermediates: 1}
+	parent.begin()
+	child.begin()
+	w, c := parent.worker(0, 1), child.worker(0, 1)
+	parent.rounds("one is done", func(s *Snapshot) bool { w.work(0.01); return s.Done == 1 && s.HeldBack == 1 })
+	child.after(time.Second)
+	h := c.claim()
+	must(t, os.Remove(parent.out(string(h.files[0]))))
+	c.tell(h, spool.Event{Kind: spool.EventGone}, h.files...)
+	child.after(time.Second)
+	parent.after(listEvery)
+	parent.rounds("both are done", func(s *Snapshot) bool {
+		w.work(0.01)
+		child.after(time.Second)
+		c.work(0.01)
+		return s.Done == 2 && child.d.Snapshot().Done == 2
+	})
 }

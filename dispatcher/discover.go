@@ -175,8 +175,11 @@ func (in *discovery) fullEvery() time.Duration {
 	for _, f := range in.folders {
 		took += f.took
 	}
-	return min(max(listEvery, listShare*took), listLast)
+	return seldom(took)
 }
+
+// seldom is the time between two looks that nothing calls for, by how long one takes.
+func seldom(took time.Duration) time.Duration { return min(max(listEvery, listShare*took), listLast) }
 
 // list reads a folder and takes up what is new. unread is why it cannot be read, or what lies in it not be looked at.
 func (d *Dispatcher) list(ctx context.Context, f *folder, path string, now time.Time) (unread, err error) {

@@ -149,11 +149,12 @@ func (d *Dispatcher) live() int {
 	return n
 }
 
-// audit compares the index with the disk: batches now and then, outputs before the Task counts as drained.
+// audit compares the index with the disk: batches now and then; outputs before the Task counts as drained, and again while other
+// Tasks may be waiting for one that somebody has removed.
 func (d *Dispatcher) audit(_ context.Context, now time.Time) error {
-	if !d.idle() {
-		d.checked = false
-	} else if !d.checked && now.Sub(d.checkedAt) > checkRest*d.checkTook {
+	rested := now.Sub(d.checkedAt)
+	due := !d.checked && d.idle() && rested > checkRest*d.checkTook
+	if d.checked = d.checked && d.idle(); due || d.isAwaited() && rested >= seldom(d.checkTook) {
 		if err := d.checkOutputs(now); err != nil {
 			return err
 		}
@@ -163,6 +164,11 @@ func (d *Dispatcher) audit(_ context.Context, now time.Time) error {
 	}
 	d.auditAt = now.Add(auditEvery)
 	return d.findLost()
+}
+
+// isAwaited reports that nothing more comes of this Task before Tasks that depend on it have gone on, or new inputs have come.
+func (d *Dispatcher) isAwaited() bool {
+	return len(d.cfg.Chain.Children) > 0 && (d.idle() || d.inBatches == 0 && d.room() == 0)
 }
 
 // findLost feeds batches again that are neither in the queue nor with a live worker, twice in a row: a person may have

@@ -24,7 +24,7 @@ func newLedPipeline(t *testing.T, steps ...staging.Step) (lead, other, child *ri
 	lead.chain.Lead = &Lead{Tasks: []Member{
 		{Name: "lead", Dir: lead.s.Path()}, {Name: "other", Dir: other.s.Path()}, {Name: "child", Dir: child.s.Path(), Parent: "lead"},
 	}}
-	child.chain.Parent = lead.s.Path()
+	child.chain.Parent, lead.chain.Children = lead.s.Path(), []string{child.s.Path()}
 	if len(steps) > 0 {
 		compiled, err := staging.Compile(steps)
 		must(t, err)
@@ -137,6 +137,31 @@ func TestInputGoneBeforeAnotherRootSawIt(t *testing.T) {
 	lead.close()
 	lead.begin()
 	lead.wantPipeline(0, 0, 1, 0) // which a lead that counts for the last time knows at once
+}
+
+// TestIntermediateRemoved: a person removes what a child has yet to read when the Task that made it has nothing more to do.
+func TestIntermediateRemoved(t *testing.T) {
+	lead, other, child := newLedPipeline(t)
+	lead.input("a.txt")
+	w, x, y := lead.worker(0, 1), other.worker(0, 1), child.worker(0, 1)
+	lead.rounds("its own part is done", func(s *Snapshot) bool {
+		other.after(time.Second)
+		w.work(0.1)
+		x.work(0.1)
+		return s.Done == 1 && lead.d.checked
+	})
+	must(t, os.Remove(lead.out("a.out")))
+	child.after(time.Second)
+	y.tell(child.mustClaim(y, "a.out"), spool.Event{Kind: spool.EventGone}, "a.out")
+	child.after(time.Second)
+	lead.after(listEvery)
+	lead.rounds("made again", func(s *Snapshot) bool {
+		w.work(0.1)
+		child.after(time.Second)
+		y.work(0.1)
+		return s.Drained
+	})
+	lead.wantPipeline(0, 0, 1, 0)
 }
 
 // TestGoneHalfwayTakesNoRoom: an input that is deleted when one root has done it keeps no other from being staged for ever.
