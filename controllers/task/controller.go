@@ -112,6 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, client.IgnoreNotFound(r.writeStatus(ctx, t, nil, new(nobody(t.Spec.Type, r.now()))))
 	}
 	f := r.flow(req.NamespacedName)
+	f.meet(t.UID)
 	if !t.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, t, f, backend)
 	}

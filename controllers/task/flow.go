@@ -19,6 +19,7 @@ import (
 type taskFlow struct {
 	flow.Flow
 
+	uid       types.UID // the Task's
 	suspended bool      // the Task was when it was last looked at
 	completed int64     // the generation that came to its end
 	wrote     time.Time // when the counters were last written
@@ -26,6 +27,13 @@ type taskFlow struct {
 	mute      time.Time // before which it is not tried again
 	reported  *dispatcher.Snapshot
 	seen      *dispatcher.Snapshot // the last that called for a reconcile; guarded by the Reconciler's mutex
+}
+
+// meet sees to it that nothing is taken for the Task's that was another's, of the same name, which may have gone unseen.
+func (f *taskFlow) meet(uid types.UID) {
+	if f.uid != uid {
+		f.uid, f.completed, f.reported = uid, 0, nil
+	}
 }
 
 // stall is a reason why nothing goes on until a person acts.

@@ -184,3 +184,29 @@ func TestSpacing(t *testing.T) {
 		clear(r.flows)
 	}
 }
+
+// TestMadeAnewUnseen: a Task is deleted when it is complete, and made anew before the controller has seen that it was gone. The new
+// one has the generation of the old one, and is another.
+func TestMadeAnewUnseen(t *testing.T) {
+	var old atomic.Pointer[types.UID]
+	h := start(t, options{collected: true, read: func(ctx context.Context, get func() error, into client.Object) error {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			err := get()
+			if uid := old.Load(); uid == nil || err == nil && into.GetUID() != *uid || ctx.Err() != nil {
+				return err
+			}
+			<-tick.C
+		}
+	}})
+	h.put("a.txt")
+	h.create("{handler: {builtin: echo}, completeAfterIdle: 0s}")
+	task := h.state(complete)
+	old.Store(&task.UID)
+	h.must(h.client.Delete(t.Context(), task))
+	h.put("b.txt")
+	h.create("{handler: {builtin: echo}, completeAfterIdle: 0s}")
+	h.state(complete)
+	h.output("b.txt", "b.txt")
+}
