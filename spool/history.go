@@ -73,7 +73,9 @@ func (h *History) read(t *Tail, fn func(Entry) error) error {
 		if err := json.Unmarshal(payload, &e); err != nil {
 			return fmt.Errorf("%s: %w", t.path, err)
 		}
-		h.closed = e.Kind == EntryClosed
+		if t == h.tail {
+			h.closed = e.Kind == EntryClosed
+		}
 		return fn(e)
 	})
 }
