@@ -299,3 +299,24 @@ func TestResultRemovedAfterDeletion(t *testing.T) {
 		})
 	}
 }
+
+// TestNameUsedAnew: an input that comes under the name of one that was deleted stays, though the dispatcher is killed right after the
+// deletion.
+func TestNameUsedAnew(t *testing.T) {
+	r := newRig(t)
+	r.chain.DeleteInputs = true
+	r.input("a.txt")
+	r.begin()
+	w := r.worker(0, 1)
+	r.rounds("deleted", func(*Snapshot) bool {
+		w.work(0.01)
+		return !exists(r.in("a.txt"))
+	})
+	r.crash()
+	r.input("a.txt")
+	r.begin()
+	r.drained()
+	if !exists(r.in("a.txt")) {
+		t.Error("it was deleted, too")
+	}
+}

@@ -217,5 +217,8 @@ func (d *Dispatcher) unlink(c *clearing) error {
 		}
 	}
 	c.pending = c.pending[:0]
-	return d.append(spool.Entry{Kind: c.done})
+	if err := d.append(spool.Entry{Kind: c.done}); err != nil {
+		return err
+	}
+	return d.lock.Flush() // at once: what comes under such a name from now on is to stay
 }
