@@ -126,7 +126,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		case call := <-d.calls:
 			call()
 			continue
-		case <-time.After(max(gap, d.respite()) - time.Since(began)):
+		case <-time.After(max(gap, together(began, d.respite(), d.cfg.Rest)) - time.Since(began)):
 		}
 		timer.Reset(time.Until(next))
 		select {
@@ -148,6 +148,20 @@ func (d *Dispatcher) respite() time.Duration {
 	}
 	busy := d.pace * float64(d.queuedFiles) / float64(max(1, d.live())*d.spec.InHand())
 	return min(d.cfg.Rest, time.Duration(busy/2*float64(time.Second)))
+}
+
+// together shortens a respite so that those of all dispatchers of this process end at the same times, a longest one apart or a
+// half, a quarter and so on of that: to wake a process up that sleeps costs about as much as one of them then does.
+func together(began time.Time, respite, longest time.Duration) time.Duration {
+	if respite <= 0 {
+		return 0
+	}
+	step := longest
+	for step > respite {
+		step /= 2
+	}
+	end := began.Round(0).Add(respite)
+	return respite - end.Sub(end.Truncate(step))
 }
 
 // settleLedger brings the ledger onto the disk before the loop ends.

@@ -145,3 +145,24 @@ func (r *rig) finishedSibling() *rig {
 	other.close()
 	return other
 }
+
+// TestTogether: dispatchers that rest for as long as they may look at the same times from then on, others at some of these.
+func TestTogether(t *testing.T) {
+	const longest = 2 * time.Second
+	began := time.Unix(1_000_000, 0)
+	for _, c := range []struct{ after, respite, want time.Duration }{
+		{0, longest, longest},
+		{time.Millisecond, longest, longest - time.Millisecond},
+		{1999 * time.Millisecond, longest, time.Millisecond},
+		{700 * time.Millisecond, 1500 * time.Millisecond, 1300 * time.Millisecond},
+		{700 * time.Millisecond, 600 * time.Millisecond, 300 * time.Millisecond},
+		{0, 0, 0},
+	} {
+		if got := together(began.Add(c.after), c.respite, longest); got != c.want {
+			t.Errorf("%s after the full second, for %s: %s, want %s", c.after, c.respite, got, c.want)
+		}
+	}
+	if got := together(time.Now(), time.Nanosecond, longest); got != time.Nanosecond {
+		t.Errorf("the shortest respite becomes %s", got)
+	}
+}
