@@ -82,6 +82,7 @@ func (d *Dispatcher) follow(ctx context.Context, now time.Time) error {
 	if l.earlier < 0 && err == nil {
 		l.earlier = l.counts.Finished + l.counts.Failed
 	}
+	l.earlier = min(l.earlier, l.counts.Finished+l.counts.Failed) // some may be run again
 	d.watchHistories()
 	return nil
 }

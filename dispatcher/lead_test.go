@@ -88,6 +88,21 @@ func TestLeadCounts(t *testing.T) {
 	if s := lead.wantPipeline(0, 0, 1, 1); s.Pipeline.Earlier != 2 {
 		t.Errorf("%+v", s.Pipeline)
 	}
+	for _, r := range []*rig{other, child} {
+		r.ask(spool.Request{Kind: spool.RequestRetry})
+		r.after(time.Second)
+	}
+	if s := lead.wantPipeline(0, 1, 1, 0); s.Pipeline.Earlier != 1 {
+		t.Errorf("%+v", s.Pipeline)
+	}
+	x.fail(other.mustClaim(x, "b.txt"), "no", "b.txt")
+	other.after(time.Second)
+	child.after(time.Second)
+	y.fail(child.mustClaim(y, "b.out"), "no", "b.out")
+	child.after(time.Second)
+	if s := lead.wantPipeline(0, 0, 1, 1); s.Pipeline.Earlier != 1 {
+		t.Errorf("%+v", s.Pipeline)
+	}
 
 	lead.input("late.txt")
 	if lead.wantPipeline(1, 0, 1, 1).Drained {

@@ -255,6 +255,7 @@ func (d *Dispatcher) requeue(names []spool.Name, why string) error {
 			d.miss(name, time.Now())
 		}
 	}
+	d.earlier = min(d.earlier, d.done+d.failed)
 	d.log.Info("files are run again", "files", len(names), "reason", why)
 	d.inputs.stale() // the next listing finds them
 	return nil

@@ -72,6 +72,9 @@ func TestRetry(t *testing.T) {
 			}
 			s := r.finish(w)
 			r.want(s, 0, 0, c.done, c.failed)
+			if fresh, want := s.Done+s.Failed-s.Earlier, c.done-1; !c.while && fresh != want {
+				t.Errorf("%d files are new, want %d", fresh, want)
+			}
 			if r.asked() != 0 {
 				t.Error("the request was not taken away")
 			}

@@ -200,6 +200,7 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 		if !t.seen {
 			t.seen, t.before = true, s.Earlier
 		}
+		t.before = min(t.before, s.Earlier) // some may be run again
 		t.last = *s
 	}
 	if err := f.get(ctx, t.key, &t.object); err != nil {
@@ -217,8 +218,11 @@ func (f *follower) lookAt(ctx context.Context, t *followed) error {
 }
 
 func (f *follower) lookAtPipeline(ctx context.Context, p *followedPipeline) error {
-	if counts := p.lead.last.Pipeline; counts != nil && !p.seen {
-		p.seen, p.before = true, counts.Earlier
+	if counts := p.lead.last.Pipeline; counts != nil {
+		if !p.seen {
+			p.seen, p.before = true, counts.Earlier
+		}
+		p.before = min(p.before, counts.Earlier)
 	}
 	if err := f.get(ctx, client.ObjectKeyFromObject(&p.object), &p.object); err != nil {
 		return err

@@ -43,7 +43,9 @@ func TestFailureBreaker(t *testing.T) {
 	w.wantRun(w.run("check", "out"), 0, "20 files: ", " failed, 0 waiting; ended in good order")
 	w.wantRun(w.run("retry", "out", "--match", "f0000[0-9].txt"), 0, "next started")
 	w.wantRun(w.run("retry", "out", "--match", "f0001*"), 0)
-	w.good()
+	if r := w.good(); strings.Contains(r.stdout, "t: 0 files in ") {
+		t.Error(r.stdout)
+	}
 	w.wantRun(w.run("check", "out"), 0, "20 files: 20 done, 0 failed")
 }
 
