@@ -50,6 +50,7 @@ func programs() map[string]func() int {
 		"babbles":    func() int { reply(`Hello`); waitForKill(); return 0 },
 		"presumes":   func() int { reply(`{"op":"ready"}`, `{"op":"done","id":99,"seconds":1.0}`); waitForKill(); return 0 },
 		"leaves":     func() int { reply(`{"op":"ready"}`, `{"op":"bye"}`); waitForKill(); return 0 },
+		"stays":      func() int { reply(`{"op":"ready"}`); awaitTeardown(); reply(`{"op":"bye"}`); waitForKill(); return 0 },
 		"unplugs":    func() int { reply(`{"op":"ready"}`); unix.Close(protocol.ReplyFD); waitForKill(); return 0 },
 		"wrong word": func() int { reply(`{"op":"bye"}`); waitForKill(); return 0 },
 		"deaf": func() int {
@@ -87,6 +88,15 @@ func programs() map[string]func() int {
 func waitForKill() {
 	for {
 		_ = unix.Pause() // the runtime's own signals end it
+	}
+}
+
+func awaitTeardown() {
+	requests := protocol.NewReader(os.NewFile(protocol.RequestFD, "requests"))
+	for {
+		if line, err := requests.Next(); err != nil || strings.Contains(string(line), `"teardown"`) {
+			return
+		}
 	}
 }
 

@@ -36,14 +36,21 @@ type served struct {
 	closing  bool // no more runs
 	tearing  bool // teardown was sent
 
+	// graceAfterBye is how long the process may take to end when it has taken its leave.
+	graceAfterBye time.Duration
+
 	exit   Exit  // set before ended is closed
 	parted error // how the conversation ended, for Close; set before ended is closed
 }
 
 var errNoTeardown = errors.New("the handler ended before its teardown")
 
-// graceAfterFailed is how long a handler that reported a failed setup may take to end, for its last words in the log.
-const graceAfterFailed = 5 * time.Second
+const (
+	// graceAfterFailed is how long a handler that reported a failed setup may take to end, for its last words in the log.
+	graceAfterFailed = 5 * time.Second
+	// graceAfterBye is the same for one that is torn down, for what is to be done at its exit.
+	graceAfterBye = time.Minute
+)
 
 // bury unblocks who talks to the dead.
 func (h *served) bury() {
@@ -59,12 +66,19 @@ func (h *served) copyPrints() {
 	_ = h.prints.Close()
 }
 
-// awaitEnd waits for the end of a handler with which there is no more to talk, and makes it end unless it is about to.
+// awaitEnd waits for the end of a handler with which there is no more to talk, and makes it end unless it is about to. The reason
+// is nil if it took its leave.
 func (h *served) awaitEnd(reason error) {
-	if _, leaving := errors.AsType[*SetupError](reason); leaving {
+	var grace time.Duration
+	if _, failed := errors.AsType[*SetupError](reason); failed {
+		grace = graceAfterFailed
+	} else if reason == nil {
+		grace = h.graceAfterBye
+	}
+	if grace > 0 {
 		select {
 		case <-h.child.dead:
-		case <-time.After(graceAfterFailed):
+		case <-time.After(grace):
 		}
 	}
 	h.child.kill()
@@ -78,9 +92,6 @@ func (h *served) awaitEnd(reason error) {
 // receive passes results on until the handler has ended.
 func (h *served) receive() {
 	err := h.receiveResults()
-	if err == nil { // it took its leave
-		<-h.child.dead
-	}
 	h.awaitEnd(err)
 	_, failed := errors.AsType[*SetupError](err)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/protocol"
@@ -205,6 +206,19 @@ func TestServedTeardown(t *testing.T) {
 	}
 	if f.read("torn") != "x" {
 		t.Error("teardown did not run once")
+	}
+}
+
+// TestServedStaysBehindItsLeave: what user code has left for the exit of the process may wait for ever.
+func TestServedStaysBehindItsLeave(t *testing.T) {
+	f := setUp(t, theProgram("stays"))
+	h := f.start()
+	h.(*served).graceAfterBye = time.Millisecond
+	if err := f.close(h); err != nil {
+		t.Error(err)
+	}
+	if e := f.expectEnd(h); e.Signal != syscall.SIGKILL {
+		t.Errorf("exit %+v, want it killed", e)
 	}
 }
 

@@ -113,6 +113,8 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 		killed:   make(chan struct{}),
 		ended:    make(chan struct{}),
 		inFlight: map[uint64]struct{}{},
+
+		graceAfterBye: graceAfterBye,
 	}
 	h.replies = protocol.NewReader(gathering{h})
 	if h.child, err = startChild(ctx, l); err != nil {
