@@ -181,6 +181,14 @@ class LeavingTest(ProcessTest):
         self.done(handler, "threading.Thread(target=threading.Event().wait).start()")
         self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
 
+    def test_pools_left_behind(self):
+        for pool in ("futures.ProcessPoolExecutor(2)", "multiprocessing.Pool(2)", "futures.ThreadPoolExecutor(2)"):
+            with self.subTest(pool):
+                handler = self.ready(self.module(EXEC))
+                code = f"import builtins\nfrom concurrent import futures\nbuiltins.pool = {pool}\n"
+                self.assertEqual(self.done(handler, code + "output_file.write_text(str([*pool.map(double, [1, 2])]))"), "[2, 4]")
+                self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
+
     def test_exit_functions_run(self):
         handler = self.ready(self.module(EXEC))
         self.done(handler, "atexit.register(print, 'at exit', end='')")

@@ -174,7 +174,9 @@ def tear_down(task, context):
 
 def leave(code):
     """Ends the process after the exit functions, without waiting for threads that user code has left behind."""
-    for last in (atexit._run_exitfuncs, lambda: sys.stdout.flush(), lambda: sys.stderr.flush()):
+    # Pools end before the exit functions, as they do in Python: multiprocessing's waits for their processes.
+    pools = getattr(sys.modules.get("concurrent.futures.process"), "_python_exit", lambda: None)
+    for last in (pools, atexit._run_exitfuncs, lambda: sys.stdout.flush(), lambda: sys.stderr.flush()):
         try:
             last()
         except BaseException:
