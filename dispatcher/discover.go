@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -119,7 +120,7 @@ func (d *Dispatcher) visit(ctx context.Context, f *folder, now time.Time) (compl
 	info, err := os.Stat(path)
 	in.passTook += time.Since(asked)
 	switch {
-	case f.name != "" && errors.Is(err, fs.ErrNotExist):
+	case f.name != "" && isNoFolder(info, err):
 		f.gone = true
 		return true, nil
 	case err != nil:
@@ -149,6 +150,11 @@ func (d *Dispatcher) visit(ctx context.Context, f *folder, now time.Time) (compl
 		in.settleAt = soonest(in.settleAt, now.Add(young))
 	}
 	return f.sure || !known, nil
+}
+
+// isNoFolder reports whether what was looked at is not there any more, or is something else by now.
+func isNoFolder(info fs.FileInfo, err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir()
 }
 
 // rests reports whether a folder need not be listed now, and if so, whether all that it has is known. young is how long

@@ -479,3 +479,18 @@ func TestMovedInIsTakenAtOnce(t *testing.T) {
 	r.want(r.after(3*time.Second), 4, 0, 0, 0)
 	r.finish(r.worker(0, 1))
 }
+
+// TestFolderBecomesFile: folders of inputs whose name another thing takes are gone, as those that are deleted.
+func TestFolderBecomesFile(t *testing.T) {
+	r := newRig(t, func(s *spool.Spec) { s.Recursive = true })
+	must(t, os.MkdirAll(r.in("sub/deep"), 0o777))
+	r.input("a.txt", "sub/b.txt", "sub/deep/c.txt")
+	r.begin()
+	r.want(r.finish(r.worker(0, 1)), 0, 0, 3, 0)
+	must(t, os.RemoveAll(r.in("sub")))
+	must(t, os.WriteFile(r.in("sub"), nil, 0o666))
+	r.d.inputs.stale()
+	if s := r.drained(); s.Input != "" {
+		t.Error(s.Input)
+	}
+}
