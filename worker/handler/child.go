@@ -64,7 +64,7 @@ func fork(ctx context.Context, l launch) (*os.Process, error) {
 	}
 	// A program just written is busy while a process forked meanwhile by another thread still holds it open.
 	for pause := time.Millisecond; ; pause *= 2 {
-		process, err := os.StartProcess(l.argv[0], l.argv, attr)
+		process, err := start(l.argv, attr)
 		if !errors.Is(err, syscall.ETXTBSY) || pause > 500*time.Millisecond {
 			return process, err
 		}
@@ -74,6 +74,17 @@ func fork(ctx context.Context, l launch) (*os.Process, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// start starts a process and notes that it is ours to wait for.
+func start(argv []string, attr *os.ProcAttr) (*os.Process, error) {
+	forking.RLock()
+	defer forking.RUnlock()
+	process, err := os.StartProcess(argv[0], argv, attr)
+	if err == nil {
+		started.Store(process.Pid, process)
+	}
+	return process, err
 }
 
 // waitForEnd waits until the process is dead and leaves it a zombie, so that its number stays its own.
@@ -92,6 +103,7 @@ func (c *child) reap(process *os.Process) {
 	_ = unix.Kill(-c.pid, unix.SIGKILL)
 	c.state, _ = process.Wait() // fails only if somebody else reaped it; state is nil then
 	c.reaped = true
+	started.CompareAndDelete(c.pid, process) // the number may be that of another by now
 }
 
 // reapGroup waits for the killed rest of the group, but not long for what cannot be killed. Only a subreaper has

@@ -22,6 +22,7 @@ import (
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/protocol"
 	"tigerflow.dev/tigerflow/worker"
+	"tigerflow.dev/tigerflow/worker/handler"
 )
 
 // Usage is how a worker is called.
@@ -32,6 +33,9 @@ var ErrUsage = errors.New("usage: tigerflow-worker run " + Usage)
 
 // leftoverPatience is how long a worker whose parent is gone goes on ending what it started.
 const leftoverPatience = 10 * time.Second
+
+// reapEvery is how long what has ended in the background may keep its number.
+const reapEvery = 5 * time.Second
 
 // Run runs a worker until there is a reason to leave. SIGTERM asks it to finish what is in hand; a second one ends it at
 // once, as does the end of the process that started it.
@@ -77,6 +81,7 @@ func Run(args []string) error {
 	}
 	working, taking, end := obey()
 	defer end()
+	go reapOrphans(working)
 	c.Strays = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
 		defer cancel()
@@ -89,6 +94,20 @@ func Run(args []string) error {
 	}
 	log.Info("worker ends", "worker", c.ID, "reason", reason)
 	return err
+}
+
+// reapOrphans gives back the numbers of what user code has left in the background, until working ends.
+func reapOrphans(working context.Context) {
+	tick := time.NewTicker(reapEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-working.Done():
+			return
+		case <-tick.C:
+			handler.ReapOrphans()
+		}
+	}
 }
 
 // obey makes the contexts of a worker: SIGTERM stops taking, a second one stops working.
