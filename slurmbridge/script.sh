@@ -91,9 +91,11 @@ tf_pid=$!
 [[ -z $tf_draining ]] || drain
 while kill -0 "$tf_pid" 2>/dev/null; do
 	wait "$tf_pid" # signals end it, too
+	tf_code=$?
 done
-wait "$tf_pid" # tells once more how it ended
-tf_code=$?
+tf_ended=$tf_pid tf_pid='' # nobody is there to be signaled any more
 [[ -z $tf_guard ]] || kill "$tf_guard" 2>/dev/null
+# Bash never learns how a child has ended if a signal comes at that moment: to ask again would be to wait for all others.
+[[ $'\n'$(jobs -rp)$'\n' == *$'\n'$tf_ended$'\n'* ]] || { wait "$tf_ended"; tf_code=$?; }
 "$tf_worker" sweep --id "$tf_id" # not every cluster finds what has left the job's process group
 exit "$tf_code"

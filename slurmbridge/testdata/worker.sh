@@ -1,6 +1,7 @@
 #!/bin/bash
 # Stands in for the worker program. It notes what it was given and then does what $FAKE says.
 printf '%s\0' "$@" >"$FAKE_DIR/$1.args"
+until [[ $1 != sweep || ! $FAKE_SWEEP || -e $FAKE_DIR/$FAKE_SWEEP ]]; do sleep 0.01; done
 [[ $1 == run ]] || exec cat >"$FAKE_DIR/said"
 env -0 >"$FAKE_DIR/env"
 case $FAKE in
@@ -9,5 +10,6 @@ twice) trap 'echo term >>"$FAKE_DIR/terms"; [[ $term ]] && exit 8; term=1' TERM 
 deaf) trap 'echo term >>"$FAKE_DIR/terms"' TERM ;;
 *) exit "$FAKE" ;;
 esac
+echo $$ >"$FAKE_DIR/pid"
 : >"$FAKE_DIR/ready"
 while :; do sleep 0.05; done

@@ -1,0 +1,71 @@
+package slurmbridge
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tigerflow.dev/tigerflow/executor"
+)
+
+// whenReaped ends the worker, stops the script between the system call that tells bash of that end and all that bash does
+// about it, does something then, and lets the script go on.
+func (j *testJob) whenReaped(worker int, do func()) {
+	j.t.Helper()
+	runtime.LockOSThread() // only the thread that has attached is served
+	defer runtime.UnlockOSThread()
+	script := j.cmd.Process.Pid
+	if err := syscall.PtraceAttach(script); err != nil {
+		j.t.Skipf("needs ptrace(2): %v", err)
+	}
+	stop := func() syscall.Signal {
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(script, &status, syscall.WALL, nil); err != nil || !status.Stopped() {
+			j.t.Fatalf("the script does not stop: %v, %#x", err, status)
+		}
+		return status.StopSignal()
+	}
+	stop()
+	must(j.t, syscall.Kill(worker, syscall.SIGKILL))
+	for pass := syscall.Signal(0); syscall.Kill(worker, 0) == nil; {
+		must(j.t, syscall.PtraceSyscall(script, int(pass)))
+		if pass = stop(); pass == syscall.SIGTRAP {
+			pass = 0
+		}
+	}
+	do()
+	must(j.t, syscall.PtraceDetach(script))
+}
+
+// TestScriptSeesItsWorkerOut: bash never learns of the end of a child if a signal comes at that very moment, and would then wait for
+// all that it has started.
+func TestScriptSeesItsWorkerOut(t *testing.T) {
+	for name, change := range map[string]func(*executor.Spec){"bare": func(*executor.Spec) {}, "after setup": contained("sleep 600 &")} {
+		t.Run(name, func(t *testing.T) {
+			j := newJob(t, "twice", change)
+			j.waitFor("ready")
+			j.signal(syscall.SIGTERM)
+			j.waitFor("terms")
+			worker, err := strconv.Atoi(strings.TrimSpace(j.words("pid")[0]))
+			must(t, err)
+			j.whenReaped(worker, func() { j.signal(syscall.SIGTERM) })
+			j.end(128 + int(syscall.SIGTERM))
+		})
+	}
+}
+
+// TestScriptLeavesNothingBehind: a signal that comes when the worker has ended sets off nothing that outlives the script.
+func TestScriptLeavesNothingBehind(t *testing.T) {
+	j := newJob(t, "5", func(*executor.Spec) {}, "FAKE_SWEEP=signaled")
+	j.waitFor("sweep.args")
+	j.signal(syscall.SIGTERM)
+	must(t, os.WriteFile(j.path("signaled"), nil, 0o600))
+	j.end(5)
+	if err := syscall.Kill(-j.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("something of the job is left: %v", err)
+	}
+}
