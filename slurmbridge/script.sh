@@ -35,7 +35,7 @@ if [[ $tf_image ]]; then
 	for ((tf_step = 1; tf_step <= ${#tf_setup[@]}; tf_step++)); do
 		eval "${tf_setup[tf_step - 1]}"
 	done
-	set +eu
+	set +eum # with job control setsid forks
 	tf_step=''
 	trap ended EXIT # a setup command may have its own
 	# --cleanenv lets through nothing else.

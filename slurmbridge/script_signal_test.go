@@ -69,3 +69,9 @@ func TestScriptLeavesNothingBehind(t *testing.T) {
 		t.Errorf("something of the job is left: %v", err)
 	}
 }
+
+// TestScriptAfterJobControl: with it setsid leaves a worker to itself.
+func TestScriptAfterJobControl(t *testing.T) {
+	j := newJob(t, "5", contained("set -m"))
+	j.end(5)
+}
