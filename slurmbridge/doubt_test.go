@@ -84,6 +84,24 @@ func TestKilledWhileSubmitting(t *testing.T) {
 	c.await("the end of doubt", func() bool { return c.start(c.spec(1, 2)) == nil })
 }
 
+// TestLimitsAfterSilence: how long a request may take effect is what the cluster says, once it has said so.
+func TestLimitsAfterSilence(t *testing.T) {
+	unset := brisk
+	unset.messages = 0
+	c := newCluster(t, unset)
+	c.fails("scontrol", "slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)")
+	if err := c.start(c.spec(0, 1)); err == nil {
+		t.Fatal("submitted to nobody")
+	}
+	c.says("scontrol", "MessageTimeout          = 100 sec\n")
+	must(t, c.start(c.spec(0, 1)))
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	if got := c.e.cfg.timing.messages; got != 100*time.Second {
+		t.Errorf("requests are waited for %s", got)
+	}
+}
+
 // TestClearRefusal: a refusal leaves no doubt and no note.
 func TestClearRefusal(t *testing.T) {
 	c := newCluster(t, brisk)

@@ -2,7 +2,6 @@ package slurmbridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -219,23 +218,17 @@ func (e *Executor) readLimits(ctx context.Context) error {
 		return nil
 	}
 	out, err := e.tools.run(ctx, "", "scontrol", "show", "config")
-	if _, failed := errors.AsType[*toolError](err); err != nil && !failed {
-		return err
+	if err != nil {
+		return fmt.Errorf("asking for the limits of the cluster: %w", err)
 	}
-	l := defaultLimits
-	if err == nil {
-		l = parseLimits(string(out))
-	}
+	l := parseLimits(string(out))
+	e.limits = &l
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.cfg.timing.messages == 0 {
 		e.cfg.timing.messages = l.messageTimeout
 	}
-	e.mu.Unlock()
-	if err == nil {
-		e.limits = &l
-		return nil
-	}
-	return fmt.Errorf("asking for the limits of the cluster: %w", err)
+	return nil
 }
 
 // parseLimits reads lines like "MaxArraySize            = 1001" and "MessageTimeout          = 10 sec".
