@@ -106,7 +106,7 @@ func (o *orphans) find(ctx context.Context) (gone, foreign []string, err error) 
 	for key, dir := range o.workers.keys.all() {
 		s, err := spool.Open(string(dir))
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) && !ours[string(dir)]: // or else its file system may not be mounted here
 			gone = append(gone, key)
 		case err != nil:
 			o.log.V(1).Info("a spool cannot be read; its workers are left as they are", "spool", string(dir), "error", err.Error())

@@ -134,7 +134,7 @@ func TestOrphans(t *testing.T) {
 	o.tasks = tasks
 	keyOf := map[string]string{}
 	for _, tt := range []struct{ name, plane, bridge string }{
-		{"kept", "plane", "default"}, {"gone", "plane", ""}, {"moved", "plane", "other"}, {"taken", "embedded", ""},
+		{"kept", "plane", "default"}, {"away", "plane", "default"}, {"gone", "plane", ""}, {"moved", "plane", "other"}, {"taken", "embedded", ""},
 	} {
 		task := v1alpha1.Task{Spec: v1alpha1.TaskSpec{Workspace: v1alpha1.Workspace{Path: dir}, Output: v1alpha1.FileSet{Directory: tt.name}}}
 		task.Name = tt.name
@@ -150,6 +150,9 @@ func TestOrphans(t *testing.T) {
 		if err := w.Start(t.Context(), specs(s.ID(), s.Path(), 0)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, "not mounted")); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.Start(t.Context(), specs("removed", filepath.Join(dir, "none"), 0)); err != nil {
 		t.Fatal(err)
@@ -170,7 +173,7 @@ func TestOrphans(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all := w.keys.all(); len(all) != 1 || all[keyOf["kept"]] == "" {
+	if all := w.keys.all(); len(all) != 2 || all[keyOf["kept"]] == "" || all[keyOf["away"]] == "" {
 		t.Errorf("remembered is %v", all)
 	}
 	e.err = errors.New("no answer")
