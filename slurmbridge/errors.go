@@ -46,7 +46,8 @@ var busy = []string{
 // refused are parts of messages of sbatch that repeat for as long as the Task is as it is (slurm_errno, sbatch's own
 // options, and the names of limits that one job breaks by itself where a QOS has DenyOnLimit).
 var refused = []string{
-	"Invalid", "invalid", "not a valid", "unrecognized option", "ambiguous", "not available", "not permitted", "only permitted", "ermission denied", "can not be satisfied", "cannot be satisfied",
+	"Invalid", "invalid", "not valid", "not a valid", "unrecognized", "ambiguous", "mutually exclusive", "Incompatible", "Failed to validate",
+	"dependency problem", "error opening file", "is less than", "not available", "not permitted", "only permitted", "ermission denied", "can not be satisfied", "cannot be satisfied",
 	"exceeds", "More processors requested", "not supported", "requires an argument", "doesn't allow",
 	"MaxWallDurationPerJob", "MaxCpuPerJob", "MaxCPUPerJob", "MaxNodePerJob", "MaxMemPerJob", "MaxGRESPerJob", "MaxTRESPerJob", "PerJobLimit",
 	"MaxCpuMinutesPerJob", "QOSMin", "AssocMin",

@@ -37,6 +37,13 @@ func TestSubmission(t *testing.T) {
 		{failed + "Invalid generic resource (gres) specification", ReasonRefused},
 		{failed + "User's group not permitted to use this partition", ReasonRefused},
 		{"sbatch: unrecognized option '--nonsense=1'\nTry \"sbatch --help\" for more information", ReasonRefused},
+		{"sbatch: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive.", ReasonRefused},
+		{failed + "Job dependency problem", ReasonRefused},
+		{"sbatch: error: slurm_allocate_resources error opening file /none, No such file or directory", ReasonRefused},
+		{"sbatch: error: Incompatible begin and deadline time specification", ReasonRefused},
+		{"sbatch: error: Bad rlimit name: xx\nsbatch: error: --propagate=xx is not valid.", ReasonRefused},
+		{"sbatch: error: unrecognized --hint argument \"foo\", see --hint=help", ReasonRefused},
+		{"sbatch: error: Failed to validate job spec. --gpus-per-task or --tres-per-task used without either --gpus or -n/--ntasks is not allowed.", ReasonRefused},
 		{"sbatch: error: \"many\" is not a valid node count", ReasonRefused},
 
 		{failed + "I/O error writing script/environment to file", ""}, // it will pass

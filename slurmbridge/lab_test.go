@@ -239,6 +239,10 @@ func TestRefusals(t *testing.T) {
 		"gres":      func(s *executor.Spec) { s.Slurm.Options = []string{"--gres=bogus:1"} },
 		"option":    func(s *executor.Spec) { s.Slurm.Options = []string{"--no-such-option=1"} },
 		"value":     func(s *executor.Spec) { s.Slurm.Options = []string{"--nodes=many"} },
+		"job":       func(s *executor.Spec) { s.Slurm.Options = []string{"--dependency=afterok:99999"} },
+		"file": func(s *executor.Spec) {
+			s.Slurm.Options, s.Avoid = []string{"--exclude=/etc/hostname"}, []string{"node1"}
+		},
 	} {
 		s := f.spec(0)
 		change(&s)
