@@ -1,5 +1,5 @@
 
-tf_begin=0 tf_passed=0 tf_step='' tf_scratch='' tf_pid='' tf_guard='' tf_draining=''
+tf_begin=0 tf_passed=0 tf_asked=0 tf_step='' tf_scratch='' tf_pid='' tf_guard='' tf_draining=''
 printf -v tf_begin '%(%s)T' -1
 
 # record tells the task why there is no worker.
@@ -59,7 +59,7 @@ passed() {
 # drain asks the worker to end, once, and sees to it that it does.
 drain() {
 	tf_draining=1
-	[[ $tf_pid && -z $tf_guard ]] || return
+	[[ $tf_pid ]] && ((tf_asked++ == 0)) || return # in one step: a trap may come between any two
 	kill -TERM "$tf_pid"
 	{
 		read -rt "$tf_drain" <> <(:)

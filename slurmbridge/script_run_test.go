@@ -215,17 +215,6 @@ func TestScriptPassesOnAWarningThatComesTooEarly(t *testing.T) {
 	j.end(7)
 }
 
-func TestScriptLeavesTheEndOfTimeToTheWorker(t *testing.T) {
-	j := newJob(t, "obey", func(s *executor.Spec) { s.WallTime = time.Minute })
-	j.waitFor("ready")
-	j.signal(syscall.SIGURG)
-	j.urge("terms")
-	j.end(7)
-	if terms := j.words("terms"); len(terms) != 1 || terms[0] != "term\n" {
-		t.Errorf("the worker got %q", terms)
-	}
-}
-
 func TestScriptRunsTheContainer(t *testing.T) {
 	j := newJob(t, "0", contained("export FROM_SETUP=1", "OMP_NUM_THREADS=4; set -u", "trap 'echo mine' EXIT"),
 		"CUDA_VISIBLE_DEVICES=0,1", "SLURM_JOB_NAME=a 'b'\nc", "HIDDEN=1")

@@ -2,15 +2,34 @@ package slurmbridge
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tigerflow.dev/tigerflow/executor"
 )
+
+// worker is the process of the stand-in.
+func (j *testJob) worker() int {
+	j.t.Helper()
+	pid, err := strconv.Atoi(strings.TrimSpace(j.words("pid")[0]))
+	must(j.t, err)
+	return pid
+}
+
+// quiet waits until the script has done all that signals have set off, and waits for its worker.
+func (j *testJob) quiet() {
+	j.t.Helper()
+	await(j.t, time.Minute, func() (bool, string) {
+		call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", j.cmd.Process.Pid))
+		return strings.HasPrefix(string(call), fmt.Sprint(syscall.SYS_WAIT4, " ")), fmt.Sprintf("the script is in %q, %v", call, err)
+	})
+}
 
 // whenReaped ends the worker, stops the script between the system call that tells bash of that end and all that bash does
 // about it, does something then, and lets the script go on.
@@ -19,6 +38,7 @@ func (j *testJob) whenReaped(worker int, do func()) {
 	runtime.LockOSThread() // only the thread that has attached is served
 	defer runtime.UnlockOSThread()
 	script := j.cmd.Process.Pid
+	j.quiet()
 	if err := syscall.PtraceAttach(script); err != nil {
 		j.t.Skipf("needs ptrace(2): %v", err)
 	}
@@ -50,9 +70,7 @@ func TestScriptSeesItsWorkerOut(t *testing.T) {
 			j.waitFor("ready")
 			j.signal(syscall.SIGTERM)
 			j.waitFor("terms")
-			worker, err := strconv.Atoi(strings.TrimSpace(j.words("pid")[0]))
-			must(t, err)
-			j.whenReaped(worker, func() { j.signal(syscall.SIGTERM) })
+			j.whenReaped(j.worker(), func() { j.signal(syscall.SIGTERM) })
 			j.end(128 + int(syscall.SIGTERM))
 		})
 	}
@@ -60,7 +78,7 @@ func TestScriptSeesItsWorkerOut(t *testing.T) {
 
 // TestScriptLeavesNothingBehind: a signal that comes when the worker has ended sets off nothing that outlives the script.
 func TestScriptLeavesNothingBehind(t *testing.T) {
-	j := newJob(t, "5", func(*executor.Spec) {}, "FAKE_SWEEP=signaled")
+	j := newJob(t, "5", func(*executor.Spec) {}, "FAKE_HOLD=signaled")
 	j.waitFor("sweep.args")
 	j.signal(syscall.SIGTERM)
 	must(t, os.WriteFile(j.path("signaled"), nil, 0o600))
@@ -74,4 +92,17 @@ func TestScriptLeavesNothingBehind(t *testing.T) {
 func TestScriptAfterJobControl(t *testing.T) {
 	j := newJob(t, "5", contained("set -m"))
 	j.end(5)
+}
+
+func TestScriptLeavesTheEndOfTimeToTheWorker(t *testing.T) {
+	j := newJob(t, "obey", func(s *executor.Spec) { s.WallTime = time.Minute }, "FAKE_HOLD=urged")
+	j.waitFor("ready")
+	j.signal(syscall.SIGURG)
+	j.urge("terms")
+	j.quiet()
+	must(t, os.WriteFile(j.path("urged"), nil, 0o600))
+	j.end(7)
+	if terms := j.words("terms"); len(terms) != 1 || terms[0] != "term\n" {
+		t.Errorf("the worker got %q", terms)
+	}
 }

@@ -176,8 +176,13 @@ func TestOrphans(t *testing.T) {
 	if all := w.keys.all(); len(all) != 2 || all[keyOf["kept"]] == "" || all[keyOf["away"]] == "" {
 		t.Errorf("remembered is %v", all)
 	}
-	e.err = errors.New("no answer")
-	w.keys.spools["gone"] = "/none" // no answer is not an empty list
+}
+
+// No answer is not an empty list.
+func TestOrphansNeedAList(t *testing.T) {
+	w := testWorkers(t, &roll{err: errors.New("no answer")}, &limits{})
+	o := &orphans{tasks: &taskList{}, workers: w, log: logr.Discard(), misses: map[string]int{}, told: map[string]bool{}}
+	w.keys.spools["gone"] = "/none"
 	for range orphanMisses {
 		if err := o.sweep(t.Context()); err == nil {
 			t.Fatal("a listing that failed is taken")

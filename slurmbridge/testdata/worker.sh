@@ -1,11 +1,12 @@
 #!/bin/bash
 # Stands in for the worker program. It notes what it was given and then does what $FAKE says.
 printf '%s\0' "$@" >"$FAKE_DIR/$1.args"
-until [[ $1 != sweep || ! $FAKE_SWEEP || -e $FAKE_DIR/$FAKE_SWEEP ]]; do sleep 0.01; done
+hold() { until [[ ! $FAKE_HOLD || -e $FAKE_DIR/$FAKE_HOLD ]]; do sleep 0.01; done; }
+[[ $1 != sweep ]] || hold
 [[ $1 == run ]] || exec cat >"$FAKE_DIR/said"
 env -0 >"$FAKE_DIR/env"
 case $FAKE in
-obey) trap 'echo term >>"$FAKE_DIR/terms"; exit 7' TERM ;;
+obey) trap 'echo term >>"$FAKE_DIR/terms"; hold; exit 7' TERM ;;
 twice) trap 'echo term >>"$FAKE_DIR/terms"; [[ $term ]] && exit 8; term=1' TERM ;;
 deaf) trap 'echo term >>"$FAKE_DIR/terms"' TERM ;;
 *) exit "$FAKE" ;;
