@@ -255,7 +255,7 @@ func (r *runner) judge(s flow.State) (over bool, err error) {
 	case s.Fleet.Stall != nil:
 		return true, &StopError{s.Fleet.Stall.Reason, s.Fleet.Stall.Failure}
 	}
-	if refused, ok := executor.Stalled(s.Unavailable); ok {
+	if refused, ok := executor.Stalled(s.Unavailable); ok && s.Fleet.Running == 0 { // else those that run go on
 		return true, &StopError{spool.ExitInvalid, spool.Failure{Message: refused.Message}}
 	}
 	// One worker of several may have met with a bad node: the fleet sees whether they all do.

@@ -161,6 +161,24 @@ func TestSlurmRefuses(t *testing.T) {
 	}
 }
 
+// A refusal of more workers ends none that work.
+func TestSlurmRefusesMore(t *testing.T) {
+	l := newLone(t, Handler{})
+	r := &runner{terminal: newTerminal(l.screen, l.screen, "in")}
+	state := flow.State{
+		Snapshot: &dispatcher.Snapshot{}, Fleet: fleet.Report{Running: 2},
+		Unavailable: &executor.StalledError{Reason: "SubmissionRefused", Message: "sbatch refuses the job: it is late"},
+	}
+	if over, err := r.judge(state); over || err != nil {
+		t.Errorf("with two at work: %v, %v", over, err)
+	}
+	l.shows("WARNING  | Waiting for workers: sbatch refuses the job: it is late\n")
+	state.Fleet.Running = 0
+	if over, err := r.judge(state); !over || err == nil {
+		t.Errorf("with none at work: %v, %v", over, err)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	live := func(n int) []dispatcher.WorkerState { return make([]dispatcher.WorkerState, n) }
 	l := newLone(t, Handler{})

@@ -57,7 +57,12 @@ func nobody(kind v1alpha1.TaskType, now time.Time) state {
 func (s *state) take(st flow.State) {
 	s.snapshot, s.fleet, s.unavailable, s.waiting = st.Snapshot, st.Fleet, st.Unavailable, st.Waiting
 	if st, ok := executor.Stalled(s.unavailable); ok {
-		s.stall, s.unavailable = &stall{reason: stallReason(st.Reason), message: st.Message}, nil
+		s.unavailable = nil
+		if s.fleet.Running == 0 {
+			s.stall = &stall{reason: stallReason(st.Reason), message: st.Message}
+		} else { // they go on
+			s.fleet.Mend = st
+		}
 	}
 	if m := s.fleet.Mend; m != nil && s.stall == nil && s.fleet.Running == 0 {
 		s.stall = &stall{reason: stallReason(m.Reason), message: m.Message}

@@ -93,6 +93,12 @@ func TestConditionsOfWorkers(t *testing.T) {
 				"and no other is started before its end is certain: bring the node back",
 		},
 		{
+			"more are not to be had, some run",
+			flow.State{Fleet: fleet.Report{Running: 1, Message: "1 worker"}, Unavailable: &executor.StalledError{Reason: "SubmissionRefused", Message: "invalid partition"}},
+			alive,
+			"True Running: 1 worker", "True WorkersHeld: invalid partition",
+		},
+		{
 			"refused",
 			flow.State{Unavailable: &executor.StalledError{Reason: "SubmissionRefused", Message: "invalid partition"}},
 			nil,
