@@ -252,21 +252,28 @@ func (r *runner) judge(s flow.State) (over bool, err error) {
 	case r.signal != 0 && s.Unavailable == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(s.Snapshot.Workers) == 0:
 		r.drained = true
 		return true, &SignalError{r.signal}
-	case s.Fleet.Stall != nil:
-		return true, &StopError{s.Fleet.Stall.Reason, s.Fleet.Stall.Failure}
+	}
+	err = r.hopeless(s)
+	return err != nil, err
+}
+
+// hopeless is why no worker could go on before a person has mended something; nil if one may.
+func (r *runner) hopeless(s flow.State) error {
+	if s.Fleet.Stall != nil {
+		return &StopError{s.Fleet.Stall.Reason, s.Fleet.Stall.Failure}
 	}
 	if refused, ok := executor.Stalled(s.Unavailable); ok && s.Fleet.Running == 0 { // else those that run go on
-		return true, &StopError{spool.ExitInvalid, spool.Failure{Message: refused.Message}}
+		return &StopError{spool.ExitInvalid, spool.Failure{Message: refused.Message}}
 	}
 	// One worker of several may have met with a bad node: the fleet sees whether they all do.
 	if exit := s.Fleet.Crashing; exit != nil && exit.Failure != nil && r.status == nil {
 		switch exit.Reason {
 		case spool.ExitSetupFailed, spool.ExitHandlerFailed:
-			return true, &StopError{exit.Reason, *exit.Failure}
+			return &StopError{exit.Reason, *exit.Failure}
 		default: // the next worker may do better
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // verdict is what the end means for who reads the exit code.
