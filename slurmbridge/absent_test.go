@@ -1,6 +1,8 @@
 package slurmbridge
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -126,6 +128,22 @@ func TestUnheardDrain(t *testing.T) {
 	c.awaitPhase(s.ID, executor.Succeeded)
 	if n := len(c.calls("scancel")); n != 2 {
 		t.Errorf("%d calls of scancel", n)
+	}
+}
+
+// TestSilentRefusal: scancel says nothing of jobs that have just ended, only in its status.
+func TestSilentRefusal(t *testing.T) {
+	c := newCluster(t, brisk)
+	s := c.spec(0, 1)
+	must(t, c.start(s))
+	c.queue(entry{"7", "0", "RUNNING", "demo.tf-k3f9.0.r1"})
+	c.awaitPhase(s.ID, executor.Running)
+	c.fails("scancel", "")
+	must(t, os.WriteFile(filepath.Join(c.dir, "scancel.code"), []byte("229"), 0o644))
+	must(t, c.e.Stop(t.Context(), []executor.WorkerID{s.ID}, executor.Drain))
+	must(t, os.WriteFile(filepath.Join(c.dir, "scancel.code"), []byte("1"), 0o644))
+	if err := c.e.Stop(t.Context(), []executor.WorkerID{s.ID}, executor.Kill); err == nil {
+		t.Error("a failure without a word is none")
 	}
 }
 

@@ -26,7 +26,7 @@ dir=${0%/*}/..
 tool=${0##*/}
 cat > "$dir/stdin.$tool"
 echo "$tool $*" >> "$dir/calls"
-[ ! -e "$dir/$tool.err" ] || { cat "$dir/$tool.err" >&2; exit 1; }
+[ ! -e "$dir/$tool.err" ] || { cat "$dir/$tool.err" >&2; exit "$(cat "$dir/$tool.code" 2>/dev/null || echo 1)"; }
 cat "$dir/$tool.out" 2>/dev/null
 exit 0
 `

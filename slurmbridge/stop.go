@@ -3,6 +3,7 @@ package slurmbridge
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -72,10 +73,17 @@ const (
 	killSignal  = "USR2"
 )
 
+// alreadyDone is the status with which scancel ends, without a word, if a job to be signaled has ended: ESLURM_ALREADY_DONE of
+// slurm_errno.h, as far as it fits.
+const alreadyDone = 2021 & 0xff
+
 // tell reports whether all jobs have heard it; those that have ended need not.
 func (e *Executor) tell(ctx context.Context, tool string, args []string) (heard bool, err error) {
 	_, err = e.tools.run(ctx, "", tool, args...)
 	said, failed := errors.AsType[*toolError](err)
+	if exit, ok := errors.AsType[*exec.ExitError](err); failed && len(said.said) == 0 && ok && exit.ExitCode() == alreadyDone {
+		return true, nil
+	}
 	if !failed || said.timedOut || len(said.said) == 0 {
 		return err == nil, err
 	}
