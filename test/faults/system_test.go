@@ -445,8 +445,12 @@ func (s *system) finish() error {
 		return err
 	}
 	s.say("the control plane has ended")
+	ended, asked := time.Now(), map[int]bool{}
 	err = s.until("the workers' ends", func() bool {
 		s.wakeAll()
+		if time.Since(ended) > zombieTime {
+			s.endLatecomers(asked)
+		}
 		n := 0
 		for _, h := range s.hosts {
 			n += h.hitAll("run", 0) + h.hitAll("user", 0)
@@ -457,6 +461,29 @@ func (s *system) finish() error {
 		s.accuse()
 	}
 	return err
+}
+
+// endLatecomers asks workers to end, once each, that no control plane knew: those that were born, after a long stop say, when none
+// was there any more wait for the next one.
+func (s *system) endLatecomers(asked map[int]bool) {
+	var known []byte
+	ledgers, _ := filepath.Glob(filepath.Join(s.spool(), "dispatch", "*", "ledger.jsonl"))
+	for _, path := range ledgers {
+		text, _ := os.ReadFile(path)
+		known = append(known, text...)
+	}
+	for _, h := range s.hosts {
+		for _, pid := range descendants(h.cmd.Process.Pid) {
+			line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			_, id, found := bytes.Cut(line, []byte("\x00--id\x00"))
+			id, _, _ = bytes.Cut(id, []byte{0})
+			if found && !asked[pid] && !bytes.Contains(known, id) {
+				asked[pid] = true
+				s.say("%s came too late", id)
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+			}
+		}
+	}
 }
 
 // accuse tells which processes are still there, and has each write to its log what it does.
