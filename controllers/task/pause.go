@@ -17,12 +17,16 @@ const tracebackText = 600
 
 // unsuspend has a Task go on that failed too often, if a person has set suspend to false since.
 func (f *taskFlow) unsuspend(ctx context.Context, t *v1alpha1.Task) error {
-	was := f.suspended
-	f.suspended = t.Spec.IsSuspended()
-	if !was || f.suspended {
+	if t.Spec.IsSuspended() {
+		f.suspended = true
 		return nil
 	}
-	return f.Resume(ctx)
+	if !f.suspended {
+		return nil
+	}
+	err := f.Resume(ctx)
+	f.suspended = err != nil // it is tried again
+	return err
 }
 
 // tooManyFailures says how the files failed, and what to do.
