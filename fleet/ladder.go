@@ -80,7 +80,7 @@ func (f *Fleet) learnOf(ctx context.Context, now time.Time, id string, w executo
 	if unborn || born.Revision == f.spool.Spec().Revision { // else it says nothing of the present Task
 		w.Node = cmp.Or(born.Node, w.Node)
 		f.ladder.climb(now, w, exit)
-		f.nodes.ended(now, w.Node, judge(w, unborn, exit), lastWords(w, exit))
+		f.nodes.ended(now, w.Node, judge(w, unborn, exit), whyEnded(w, exit))
 	}
 	return nil
 }

@@ -110,8 +110,8 @@ func judge(w executor.Worker, unborn bool, exit *spool.Exit) verdict {
 	return nothingKnown
 }
 
-// lastWords says in one line how a worker ended.
-func lastWords(w executor.Worker, exit *spool.Exit) string {
+// whyEnded says in one line how a worker ended.
+func whyEnded(w executor.Worker, exit *spool.Exit) string {
 	switch {
 	case exit == nil:
 		return describe(w)

@@ -130,8 +130,8 @@ const (
 	ReasonSlowFiles Reason = "SlowFiles"
 	// ReasonWorkersCrashing: workers end by themselves again and again and start with growing pauses. Read their logs.
 	ReasonWorkersCrashing Reason = "WorkersCrashing"
-	// ReasonWorkersHeld: jobs of workers are held and do not start before a person acts. The message says how: scontrol
-	// release, say.
+	// ReasonWorkersHeld: further workers do not start before a person acts: their jobs are held, or refused while others run.
+	// The message says how: scontrol release, say.
 	ReasonWorkersHeld Reason = "WorkersHeld"
 	// ReasonNodeUnreachable: nobody hears of a worker's node any more. If the worker still shows in the files that it lives, it
 	// goes on; a Local Task has no other until its end is certain. The message names the pod and the node: bring the node back.

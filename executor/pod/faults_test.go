@@ -100,6 +100,7 @@ func TestEndsByOthers(t *testing.T) {
 	l.open(l.workspace)
 	e := l.executor()
 	defer e.Close()
+	var avoid []string
 	for i, tt := range []struct {
 		name   string
 		end    func(id executor.WorkerID, pod string)
@@ -119,16 +120,17 @@ func TestEndsByOthers(t *testing.T) {
 			l := *l
 			l.TB = t
 			id := executor.WorkerID{Key: "e", Index: i, Restart: 1}
-			s := executor.Spec{ID: id, Spool: l.workspace, Log: l.path("logs", id.String()), Args: []string{"--deaf"}, DrainTimeout: time.Second}
+			s := executor.Spec{ID: id, Spool: l.workspace, Log: l.path("logs", id.String()), Args: []string{"--deaf"}, DrainTimeout: time.Second, Avoid: avoid}
 			l.must(e.For(l.task).Start(t.Context(), []executor.Spec{s}))
 			l.await(e, id, func(w executor.Worker) bool {
 				return w.Phase == executor.Running && l.exists("workers", id.String(), "report")
 			})
 			tt.end(id, name(l.task, id))
 			w := l.await(e, id, func(w executor.Worker) bool { return w.Phase.Terminal() })
-			if w.Phase != tt.phase || w.Reason != tt.reason || !w.Witnessed {
-				t.Errorf("%+v, want %s, %q, witnessed", w, tt.phase, tt.reason)
+			if w.Phase != tt.phase || w.Reason != tt.reason || !w.Witnessed || w.Node == "" {
+				t.Errorf("%+v, want %s, %q, witnessed, on a node", w, tt.phase, tt.reason)
 			}
+			avoid = []string{w.Node, "another"} // the next one has no other, and is to come there all the same
 		})
 	}
 }
