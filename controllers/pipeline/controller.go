@@ -43,10 +43,16 @@ type Reconciler struct {
 
 // memory is what is known of a Pipeline besides what the cache shows.
 type memory struct {
-	applied map[types.UID]int64 // the generation that the last write of a Task made
-	stale   string              // the resource version that the last write of the status replaced
-	wrote   time.Time           // when the status was last written
-	told    int64               // the generation that it was about
+	applied map[string]written // by name: the last write of a Task
+	stale   string             // the resource version that the last write of the status replaced
+	wrote   time.Time          // when the status was last written
+	told    int64              // the generation that it was about
+}
+
+// written is what a write made of a Task.
+type written struct {
+	uid        types.UID
+	generation int64
 }
 
 // SetupWithManager registers the controller.
@@ -114,9 +120,12 @@ func (r *Reconciler) advance(ctx context.Context, s *state, m *memory) (behind b
 		return false, nil
 	}
 	s.schedule()
-	if slices.ContainsFunc(s.members, isMissing) {
-		if gone, err := r.gone(ctx, s.pipeline); gone || err != nil { // the cache does not show yet why they are missing
+	if slices.ContainsFunc(s.members, isMissing) { // of which the cache may not show yet why
+		if gone, err := r.gone(ctx, s.pipeline); gone || err != nil {
 			return gone, err
+		}
+		if made, err := r.made(ctx, s.members, m); made || err != nil {
+			return made, err
 		}
 	}
 	r.applyTasks(ctx, s, m)
@@ -132,13 +141,32 @@ func (r *Reconciler) gone(ctx context.Context, p *v1alpha1.Pipeline) (bool, erro
 	return now.UID != p.UID || !now.DeletionTimestamp.IsZero(), nil
 }
 
+// made reports whether a Task that is missing in the cache was made before, and is there by what the API server knows now.
+func (r *Reconciler) made(ctx context.Context, members []member, m *memory) (bool, error) {
+	for _, member := range members {
+		last, ok := m.applied[member.want.Name]
+		if !ok || !isMissing(member) {
+			continue
+		}
+		now := &v1alpha1.Task{}
+		err := r.live.Get(ctx, client.ObjectKeyFromObject(member.want), now)
+		if client.IgnoreNotFound(err) != nil {
+			return false, err
+		}
+		if err == nil && now.UID == last.uid {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // memory is that of one Pipeline, a new one if it has none.
 func (r *Reconciler) memory(key types.NamespacedName) *memory {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.known[key]
 	if m == nil {
-		m = &memory{applied: map[types.UID]int64{}}
+		m = &memory{applied: map[string]written{}}
 		r.known[key] = m
 	}
 	return m
@@ -153,8 +181,10 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 // behind reports whether the cache shows a Task as it was before the last write of it.
 func (m *memory) behind(members []member) bool {
 	for _, member := range members {
-		if member.have != nil && member.have.Generation < m.applied[member.have.UID] {
-			return true
+		if have := member.have; have != nil {
+			if last := m.applied[have.Name]; last.uid == have.UID && have.Generation < last.generation {
+				return true
+			}
 		}
 	}
 	return false

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -35,6 +36,9 @@ type harness struct {
 	namespace string
 	client    client.Client
 	rec       *Reconciler
+
+	blind atomic.Bool  // the controller's cache shows no Task
+	looks atomic.Int64 // how often it was asked for one
 
 	mu     sync.Mutex
 	writes []string // the calls of the controller that write, in order: verb and object
@@ -77,9 +81,18 @@ func start(t *testing.T, rec *Reconciler) *harness {
 	return h
 }
 
-// intercept notes what the controller writes.
+// intercept notes what the controller reads and writes.
 func (h *harness) intercept() interceptor.Funcs {
 	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if _, ok := obj.(*v1alpha1.Task); ok {
+				h.looks.Add(1)
+				if h.blind.Load() {
+					return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("tasks").GroupResource(), key.Name)
+				}
+			}
+			return c.Get(ctx, key, obj, opts...)
+		},
 		Apply: func(ctx context.Context, c client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 			h.note("apply", obj)
 			return c.Apply(ctx, obj, opts...)

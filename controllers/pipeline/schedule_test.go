@@ -3,9 +3,6 @@ package pipeline
 import (
 	"strings"
 	"testing"
-	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 )
@@ -194,8 +191,8 @@ func TestWithoutLimit(t *testing.T) {
 // A decision on a Task that the cache does not show yet as it is would undo the one before.
 func TestBehind(t *testing.T) {
 	have := &v1alpha1.Task{}
-	have.UID, have.Generation = "u", 3
-	m := &memory{wrote: time.Time{}, applied: map[types.UID]int64{"u": 4}}
+	have.Name, have.UID, have.Generation = "p-a", "u", 3
+	m := &memory{applied: map[string]written{"p-a": {"u", 4}}}
 	members := []member{{}, {have: have}}
 	if !m.behind(members) {
 		t.Error("generation 3 counts though 4 was written")

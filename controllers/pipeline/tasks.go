@@ -75,7 +75,7 @@ func (r *Reconciler) applyTasks(ctx context.Context, s *state, m *memory) {
 		have, err := r.applyTask(ctx, at.want)
 		switch {
 		case err == nil:
-			m.applied[have.UID] = have.Generation
+			m.applied[have.Name] = written{have.UID, have.Generation}
 			at.have = have
 		case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsForbidden(err):
 			s.refuse(v1alpha1.ReasonTaskRefused, "task %q: %s", at.name(), err)

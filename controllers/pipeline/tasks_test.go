@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,24 @@ func (h *harness) applies() []string {
 		}
 	}
 	return list
+}
+
+// A cache that is slow to show the Tasks that were made has none of them applied again.
+func TestSlowCache(t *testing.T) {
+	h := start(t, &Reconciler{})
+	h.blind.Store(true)
+	h.create("p", chain)
+	h.there("p-c", anything)
+	for round := range 3 {
+		before := h.looks.Load()
+		h.patch(h.pipeline("p"), fmt.Sprintf("{maxIntermediates: %d}", round+1))
+		h.wait("another look", func() bool { return h.looks.Load() >= before+3 })
+	}
+	if got := h.applies(); len(got) != 3 {
+		t.Errorf("the controller wrote %q", got)
+	}
+	h.blind.Store(false)
+	h.there("p-a", func(t *v1alpha1.Task) bool { return t.Spec.Pipeline.MaxIntermediates == 3 })
 }
 
 // All that a task of a Pipeline can say comes to its Task as it is, so that nothing is written again.
