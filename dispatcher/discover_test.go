@@ -494,3 +494,24 @@ func TestFolderBecomesFile(t *testing.T) {
 		t.Error(s.Input)
 	}
 }
+
+// TestPassingErrorOfInputs: what the storage fails at is waited for, and is nothing for a person to mend about the folders.
+func TestPassingErrorOfInputs(t *testing.T) {
+	for _, tt := range []struct {
+		err            error
+		storage, input bool
+	}{
+		{syscall.ESTALE, true, false},
+		{syscall.EIO, true, false},
+		{syscall.EACCES, false, true},
+		{syscall.ENOENT, false, true},
+	} {
+		r := newRig(t)
+		r.begin()
+		r.d.inputs.err = &os.PathError{Op: "open", Path: r.in(""), Err: tt.err}
+		if s := r.d.survey(); (s.Storage != nil) != tt.storage || (s.Input != "") != tt.input {
+			t.Errorf("%v: %+v", tt.err, s)
+		}
+		r.close()
+	}
+}

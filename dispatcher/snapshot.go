@@ -34,7 +34,7 @@ type Snapshot struct {
 	Recent  []Failure         // the last files given up, latest last
 	Storage *Trouble          // why work waits for the storage
 	Links   []string          // some folders that links among the inputs lead to
-	Input   string            // why the input folder cannot be listed
+	Input   string            // why the input folder cannot be listed, or an input not be looked at, if not for the storage
 	Pause   *Pause            // why no file is tried although some wait
 	Ending  spool.RequestKind // what somebody has asked for, Drain or Stop: this dispatcher feeds nothing more
 }
@@ -118,8 +118,8 @@ func (d *Dispatcher) survey() *Snapshot {
 	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*d.spec.InHand())))
 	s.Pending = d.waiting + d.inBatches - s.Running
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
-	if err := cmp.Or(d.inputs.err, d.inputs.lookErr, d.lead.err); err != nil {
-		s.Input = err.Error()
+	if err := cmp.Or(d.inputs.err, d.inputs.lookErr, d.stager.unseen(d.candidates), d.lead.err); err != nil {
+		s.unread(err)
 	}
 	if d.waiting+d.inBatches > 0 {
 		s.Pause = d.breaker.pause
@@ -131,6 +131,16 @@ func (d *Dispatcher) survey() *Snapshot {
 	s.Drained = d.idle() && d.checked && d.inputs.complete && s.Storage == nil && (d.candidates == 0 || d.stager.rests) && d.lead.settled()
 	s.Pipeline = d.pipelineCounts(s.Running)
 	return s
+}
+
+// unread tells why an input, or the folder of the inputs, cannot be looked at.
+func (s *Snapshot) unread(err error) {
+	switch {
+	case !spool.IsStorage(err):
+		s.Input = err.Error()
+	case s.Storage == nil:
+		s.Storage = &Trouble{Full: spool.IsFull(err), Message: err.Error()}
+	}
 }
 
 // idle reports that there is nothing to do as far as the index knows.

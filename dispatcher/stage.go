@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/spool"
@@ -39,10 +40,11 @@ type stager struct {
 	began  time.Time      // the last round
 	rested time.Time      // when one that news call for may begin, for the sake of all else
 	quiet  time.Time      // likewise, one that nothing calls for
-	young  time.Time      // when one of the candidates will be old enough; zero if none is too young
+	young  time.Time      // when one of the candidates will be old enough, or is to be looked at again; zero if none is
 	due    time.Time      // when the next round is, unless something comes before
 	counts staging.Counts // that the last round was told
 	fault  string
+	blind  error   // why one of the candidates could not be looked at in the last round
 	seen   fileSet // candidates that the listing of a folder has shown so far
 }
 
@@ -52,6 +54,7 @@ type choice struct {
 	gone  []spool.Name // candidates that are not there any more
 	young time.Time
 	took  time.Duration
+	blind error // why something could not be looked at
 	err   error
 }
 
@@ -84,6 +87,14 @@ func (s *stager) unstage(f file) { s.staged.Remove(f) }
 
 // tell notes what may make the next round choose otherwise than the last one.
 func (s *stager) tell() { s.news, s.rests = true, false }
+
+// unseen is why one of so many candidates could not be looked at.
+func (s *stager) unseen(candidates int64) error {
+	if candidates == 0 {
+		return nil
+	}
+	return s.blind
+}
 
 // admit takes up an input that is whole.
 func (d *Dispatcher) admit(f file) {
@@ -216,7 +227,7 @@ func (d *Dispatcher) beginStaging(ctx context.Context, now time.Time) {
 		view.Folder, view.Young = in, func(at time.Time) { c.young = soonest(c.young, at.Add(now.Sub(clock))) }
 		slices.Sort(names)
 		c.names, c.err = steps.Choose(ctx, slices.Compact(names), view)
-		c.gone, c.took = in.gone, time.Since(began)
+		c.gone, c.blind, c.took = in.gone, in.blind, time.Since(began)
 		answers <- c
 	}()
 }
@@ -225,7 +236,10 @@ func (d *Dispatcher) beginStaging(ctx context.Context, now time.Time) {
 func (d *Dispatcher) takeChosen(now time.Time) error {
 	s, c := &d.stager, d.stager.choice
 	s.cancel()
-	s.making, s.choice = false, nil
+	s.making, s.choice, s.blind = false, nil, c.blind
+	if c.blind != nil { // what it hides may be chosen yet
+		c.young = soonest(c.young, now.Add(stageEvery))
+	}
 	s.rested, s.quiet, s.young = now.Add(max(roundGap, stageRest*c.took)), now.Add(stageQuiet*c.took), c.young
 	for _, name := range c.gone {
 		if d.at(name) == placeCandidate {
@@ -261,9 +275,10 @@ func (d *Dispatcher) takeChosen(now time.Time) error {
 
 // stagingFolder is the input folder as the steps see it.
 type stagingFolder struct {
-	dir  string
-	over func() error // why nobody waits for the choice any more; there may be very many files to look at yet
-	gone []spool.Name
+	dir   string
+	over  func() error // why nobody waits for the choice any more; there may be very many files to look at yet
+	gone  []spool.Name
+	blind error // why something could not be looked at that may be there
 }
 
 func (in *stagingFolder) Stat(name string) (staging.Info, error) {
@@ -271,13 +286,15 @@ func (in *stagingFolder) Stat(name string) (staging.Info, error) {
 		return staging.Info{}, err
 	}
 	info, err := os.Stat(filepath.Join(in.dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case isAbsent(err):
 		in.gone = append(in.gone, spool.Name(name))
+	case err != nil:
+		in.blind = err
+	default:
+		return staging.Info{Size: info.Size(), MTime: info.ModTime()}, nil
 	}
-	if err != nil {
-		return staging.Info{}, err
-	}
-	return staging.Info{Size: info.Size(), MTime: info.ModTime()}, nil
+	return staging.Info{}, err
 }
 
 func (in *stagingFolder) IsFile(name string) bool {
@@ -285,5 +302,13 @@ func (in *stagingFolder) IsFile(name string) bool {
 		return false
 	}
 	info, err := os.Stat(filepath.Join(in.dir, name))
+	if err != nil && !isAbsent(err) && !errors.Is(err, syscall.ENAMETOOLONG) { // a longer name than can be is no file's
+		in.blind = err
+	}
 	return err == nil && info.Mode().IsRegular()
+}
+
+// isAbsent reports whether an error says that there is no such file: not even at the end of a link.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/faultfs"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/staging"
 )
@@ -19,7 +21,12 @@ import (
 // newStagingRig makes a rig that stages.
 func newStagingRig(t *testing.T, steps ...staging.Step) *rig {
 	t.Helper()
-	r := newRig(t)
+	return newStagingRigIn(t, t.TempDir(), steps...)
+}
+
+func newStagingRigIn(t *testing.T, root string, steps ...staging.Step) *rig {
+	t.Helper()
+	r := newRigIn(t, root)
 	compiled, err := staging.Compile(steps)
 	must(t, err)
 	r.chain.Lead = &Lead{Tasks: []Member{{Name: "demo", Dir: r.s.Path()}}, Staging: compiled}
@@ -430,5 +437,71 @@ func checkStaging(t *testing.T, rigs []*rig, made int) {
 	}
 	if s := rigs[0].d.Snapshot(); s.Candidates+s.Staged != int64(made) {
 		t.Errorf("%d files were made, %+v", made, s)
+	}
+}
+
+// TestStagingOfWhatCannotBeLookedAt: an error is not taken for a file that is not there, or does not fit. Nothing is drained
+// before it was looked at.
+func TestStagingOfWhatCannotBeLookedAt(t *testing.T) {
+	for name, step := range map[string]staging.Step{
+		"filter": {MinSize: 1},
+		"sort":   {SortBy: staging.SortBySize}, // which looks only when the candidates or the counts change
+		"age":    {MinAge: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newStagingRig(t, step, staging.Step{MaxStaged: 1})
+			r.input("a.txt", "b.txt")
+			must(t, os.WriteFile(r.in("b.txt"), []byte("longer"), 0o666)) // the larger, and the later
+			r.age(r.in("a.txt"), time.Hour)
+			r.age(r.in("b.txt"), time.Minute)
+			r.age(r.in(""), time.Minute)
+			r.begin()
+			w := r.worker(0, 1)
+			r.rounds("the first", func(s *Snapshot) bool { return s.Staged == 1 })
+			must(t, os.Rename(r.in("b.txt"), r.in("away")))
+			must(t, os.Symlink(strings.Repeat("x", 300), r.in("b.txt"))) // looking at it fails, and not for being absent
+			r.rounds("the first done", func(s *Snapshot) bool { w.work(0.01); return s.Done == 1 })
+			for range 5 {
+				if s := r.after(time.Second); s.Drained || s.Candidates != 1 || !strings.Contains(s.Input, "b.txt") {
+					t.Fatalf("%+v", s)
+				}
+			}
+			must(t, os.Rename(r.in("away"), r.in("b.txt"))) // the error has passed
+			if s := r.finish(w); s.Done != 2 || s.Input != "" {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// TestStagingOfUnseenCompanions: likewise for the file that one waits for.
+func TestStagingOfUnseenCompanions(t *testing.T) {
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
+		t.Skip("mounting needs root and FUSE")
+	}
+	server, err := faultfs.NewServer(t.TempDir())
+	must(t, err)
+	root := t.TempDir()
+	host, err := server.Mount("a", root, faultfs.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, host.Close()) })
+	r := newStagingRigIn(t, root, staging.Step{CompanionFile: ".json"})
+	r.input("a.txt", "a.json", "alone.txt")
+	host.Decide(func(c faultfs.Call) faultfs.Fault {
+		if strings.HasSuffix(c.Path, "a.json") {
+			return faultfs.Fault{Before: syscall.EIO}
+		}
+		return faultfs.Fault{}
+	})
+	r.begin()
+	r.round()
+	for range 3 {
+		if s := r.after(time.Second); s.Drained || s.Candidates != 2 || s.Storage == nil || !strings.Contains(s.Storage.Message, "a.json") {
+			t.Fatalf("%+v", s)
+		}
+	}
+	host.Decide(nil)
+	if s := r.finish(r.worker(0, 1)); s.Done != 1 || s.Candidates != 1 || s.Storage != nil {
+		t.Errorf("%+v", s)
 	}
 }
