@@ -43,6 +43,9 @@ var busy = []string{
 	"Requested nodes are busy", "Reservation", "too many",
 }
 
+// shut are parts of messages of partitions that an administrator has closed, as for a maintenance.
+var shut = []string{"Required partition not available", "partition configuration not available now"}
+
 // refused are parts of messages of sbatch that repeat for as long as the Task is as it is (slurm_errno, sbatch's own
 // options, and the names of limits that one job breaks by itself where a QOS has DenyOnLimit).
 var refused = []string{
@@ -64,6 +67,9 @@ func submission(err error, now time.Time) error {
 	switch {
 	case strings.Contains(text, "MaxSubmit"), strings.Contains(text, "MaxJobs"):
 		wait.Reason = ReasonLimit
+		return wait
+	case containsAny(text, shut):
+		wait.Reason = ReasonBusy
 		return wait
 	case containsAny(text, refused):
 		return &executor.StalledError{Reason: ReasonRefused, Message: "sbatch refuses the job: " + text, Err: err}

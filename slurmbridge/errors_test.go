@@ -22,6 +22,8 @@ func TestSubmission(t *testing.T) {
 
 		{failed + "Unable to contact slurm controller (connect failure)", ReasonBusy},
 		{failed + "Slurm temporarily unable to accept job, sleeping and retrying", ReasonBusy},
+		{failed + "Required partition not available (inactive or drain)", ReasonBusy},
+		{failed + "Requested partition configuration not available now", ReasonBusy},
 		{"sbatch: error: QOSMaxSubmitJobPerUserLimit\n" + failed + "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", ReasonLimit},
 		{"sbatch: error: AssocMaxSubmitJobLimit\n" + failed + "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", ReasonLimit},
 		{failed + "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", ReasonLimit},

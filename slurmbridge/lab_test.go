@@ -255,3 +255,21 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("listed %+v, %v", list, err)
 	}
 }
+
+// TestClosedPartition: a partition that is closed for a maintenance takes jobs again some day.
+func TestClosedPartition(t *testing.T) {
+	f := newField(t)
+	t.Cleanup(func() { slurmtest.Admin(t, "scontrol", "update", "PartitionName=gpu", "State=UP") })
+	s := f.spec(0, "--exit", "0")
+	s.Slurm.Partition = "gpu"
+	for _, state := range []string{"DRAIN", "INACTIVE"} {
+		slurmtest.Admin(t, "scontrol", "update", "PartitionName=gpu", "State="+state)
+		err := f.e.Start(t.Context(), []executor.Spec{s})
+		if waiting, ok := executor.Waiting(err); !ok || waiting.Reason != ReasonBusy || !strings.Contains(waiting.Message, "partition not available") {
+			t.Errorf("%s: %v", state, err)
+		}
+	}
+	slurmtest.Admin(t, "scontrol", "update", "PartitionName=gpu", "State=UP")
+	f.start(s)
+	f.await(s.ID, executor.Succeeded)
+}
