@@ -93,3 +93,17 @@ func TestPipelineTakesItsTasksBack(t *testing.T) {
 	s.must(s.client.Patch(t.Context(), s.get("p-a"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"timeout":"1h"}}`))))
 	s.wait("the Task to be as it was", func() bool { return s.get("p-a").Spec.Timeout == nil })
 }
+
+// A Task that somebody deletes is made anew: whether it is there is asked with the rights that the manager has.
+func TestPipelineMakesADeletedTaskAnew(t *testing.T) {
+	s := newSite(t)
+	s.begin()
+	s.create("Pipeline", "p", "{output: {directory: out}, "+workspace+"}", "{tasks: [{name: a, type: Local, output: {extension: .a}, handler: {builtin: echo}}]}")
+	s.wait("the Task", func() bool { return s.count(&v1alpha1.TaskList{}) == 1 })
+	first := s.get("p-a")
+	s.must(s.client.Delete(t.Context(), first))
+	s.wait("the Task to be made anew", func() bool {
+		now := &v1alpha1.Task{}
+		return s.client.Get(t.Context(), s.key("p-a"), now) == nil && now.UID != first.UID
+	})
+}
