@@ -17,6 +17,8 @@ const (
 	// slowBy is how many times the usual a file takes before it is told of, and slowAfter how many must be known.
 	slowBy    = 10
 	slowAfter = 20
+	// standstill is the time between two looks at the clock, twice as long as meant, that tells of a process that was stopped.
+	standstill = 2 * time.Second
 )
 
 // lastMoment is when a worker gives back what it has in hand, so that it ends in good order before its time is up.
@@ -54,6 +56,36 @@ func (e *engine) measure(seconds float64) {
 	}
 	e.pace += (seconds - e.pace) / 8
 	e.times.Add(seconds)
+}
+
+// nextTimeout is when to look for files that are in hand for too long, or latest if that is earlier.
+func (e *engine) nextTimeout(latest time.Time) time.Time {
+	limit := time.Duration(e.spec.Timeout)
+	if limit <= 0 || len(e.flying) == 0 {
+		return latest
+	}
+	next := earlier(latest, e.looked.Add(standstill/2))
+	for _, f := range e.flying {
+		if !f.begun.IsZero() && !f.late {
+			next = earlier(next, f.begun.Add(limit))
+		}
+	}
+	return next
+}
+
+// regainTime gives the files in hand the time for which this process stood still: a scheduler suspends a job by stopping all
+// of its processes, and user code has then got no further.
+func (e *engine) regainTime(now time.Time) {
+	gap := now.Sub(e.looked)
+	e.looked = now
+	if e.spec.Timeout <= 0 || gap < standstill {
+		return
+	}
+	for _, f := range e.flying {
+		if !f.begun.IsZero() {
+			f.begun = earlier(f.begun.Add(gap), now)
+		}
+	}
 }
 
 // watchPace tells once of a file that takes much longer than others do: it may hang.

@@ -76,6 +76,7 @@ type engine struct {
 	verdicts []verdict
 
 	lastOf   time.Time // when there was last something to do
+	looked   time.Time // when step last looked at the clock
 	nextBeat time.Time
 	nextPoll time.Time
 	nextLook time.Time     // into its own claims
@@ -112,6 +113,7 @@ func newEngine(c Config, s *spool.Spool, w *spool.Worker, out io.Writer) *engine
 		mine: map[spool.BatchID]*batch{}, nextLook: time.Now().Add(lookEvery), lastTry: time.Now(),
 		pollGap: pollGap(c.ID),
 		results: make(chan handler.Result, lanes*(width+aheadMost)+1),
+		looked:  time.Now(),
 		started: make(chan started, lanes),
 		limit:   newPacer(spec.RateLimit, c.ID, time.Now()),
 	}
@@ -188,6 +190,7 @@ func (e *engine) step(working context.Context) {
 		return
 	}
 	now := time.Now()
+	e.regainTime(now)
 	e.checkTimeouts(now)
 	e.checkDeadline(now)
 	e.judge(now)
@@ -241,7 +244,7 @@ func (e *engine) leaveIfIdle(now time.Time) {
 
 // nextTime is when step has to be called again if nothing happens before.
 func (e *engine) nextTime() time.Time {
-	next := e.nextVerdict(e.nextBeat)
+	next := e.nextTimeout(e.nextVerdict(e.nextBeat))
 	for _, l := range e.lanes {
 		if e.wantsHandler(l) {
 			next = earlier(next, l.startAt)
@@ -258,13 +261,6 @@ func (e *engine) nextTime() time.Time {
 	case e.limit != nil && (len(e.batches) > 0 || len(e.again) > 0):
 		if e.freeLane() != nil {
 			next = earlier(next, e.limit.next)
-		}
-	}
-	if limit := time.Duration(e.spec.Timeout); limit > 0 {
-		for _, f := range e.flying {
-			if !f.begun.IsZero() && !f.late {
-				next = earlier(next, f.begun.Add(limit))
-			}
 		}
 	}
 	if !e.cfg.Deadline.IsZero() {
