@@ -1,5 +1,6 @@
 """The handler as a process: its output, signals, descriptors, children, threads and end."""
 
+import gzip
 import os
 import signal
 
@@ -194,6 +195,23 @@ class LeavingTest(ProcessTest):
         self.done(handler, "atexit.register(print, 'at exit', end='')")
         self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
         self.assertEqual(handler.log(), "torn down\nat exit")
+
+    def test_files_left_open_are_written(self):
+        opened = (
+            "import builtins, gzip, io\n"
+            "builtins.left = [open('left.txt', 'w'), open('left.bin', 'r+b'), gzip.open('left.gz', 'wt'), open('closed', 'w')]\n"
+            "left[3].buffer.raw.close()\n"
+        )
+        (self.folder / "left.bin").touch()
+        for kind, word in (("LocalTask", "def"), ("LocalAsyncTask", "async def")):
+            with self.subTest(kind):
+                text = EXEC.replace("LocalTask", kind).replace("    def ", f"    {word} ")
+                handler = self.ready(self.module(text))
+                self.done(handler, opened + "left[0].write('a'); left[1].write(b'b'); left[2].write('c')")
+                self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
+                self.assertEqual((self.folder / "left.txt").read_text(), "a")
+                self.assertEqual((self.folder / "left.bin").read_bytes(), b"b")
+                self.assertEqual(gzip.decompress((self.folder / "left.gz").read_bytes()), b"c")
 
     def test_user_code_ends_the_process(self):
         for code, status in (("os._exit(5)", 5), ("os.kill(os.getpid(), 9)", -9)):

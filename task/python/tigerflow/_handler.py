@@ -2,6 +2,8 @@
 
 import atexit
 import faulthandler
+import gc
+import io
 import os
 import signal
 import sys
@@ -15,6 +17,7 @@ from tigerflow.utils import SetupContext
 
 ENVIRONMENT_MARK = "TIGERFLOW_HANDLER"
 IGNORED = (signal.SIGINT, signal.SIGTERM)
+IOBase = io.IOBase.__base__  # which answers issubclass quicker: it is no abstract class
 
 
 def main(argv):
@@ -176,12 +179,33 @@ def leave(code):
     """Ends the process after the exit functions, without waiting for threads that user code has left behind."""
     # Pools end before the exit functions, as they do in Python: multiprocessing's waits for their processes.
     pools = getattr(sys.modules.get("concurrent.futures.process"), "_python_exit", lambda: None)
-    for last in (pools, atexit._run_exitfuncs, lambda: sys.stdout.flush(), lambda: sys.stderr.flush()):
+    for last in (pools, atexit._run_exitfuncs, lambda: sys.stdout.flush(), lambda: sys.stderr.flush(), write_out):
         try:
             last()
         except BaseException:
             pass  # closed or replaced by user code
     os._exit(code)
+
+
+def write_out():
+    """Writes what is in the buffers of files that user code has left open, as Python does at its own end."""
+    # Each kind writes to the next one: text, compressors, buffers.
+    texts, compressors, buffers = [], [], []
+    for each in gc.get_objects():
+        kind = type(each)
+        if not issubclass(kind, IOBase):
+            continue
+        if issubclass(kind, io.TextIOBase):
+            texts.append(each.flush)
+        elif issubclass(kind, (io.BufferedWriter, io.BufferedRandom)):
+            buffers.append(each.flush)
+        elif issubclass(kind, io.BufferedIOBase) and kind.__module__ != IOBase.__module__:
+            compressors.append(each.close)
+    for write in texts + compressors + buffers:
+        try:
+            write()
+        except BaseException:
+            pass  # it was closed, or its disk is full
 
 
 def start():
