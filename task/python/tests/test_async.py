@@ -189,6 +189,29 @@ class A(LocalAsyncTask):
                 handler.run(1, *self.files("1", beside + thread + "await asyncio.create_task(beside())"))
                 self.assertEqual(handler.wait(), status)
 
+    def test_tasks_left_running_come_to_their_end(self):
+        left = """
+class Left(A):
+    @staticmethod
+    async def setup(context):
+        async def pulse(end):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                print("cancelled")
+                end()
+        context.pulses = [asyncio.create_task(pulse(end)) for end in (lambda: None, lambda: 1 / 0)]
+    @staticmethod
+    async def teardown(context):
+        print("torn down")
+"""
+        handler = self.ready(str(self.module(self.TASK + left)) + ":Left")
+        self.assertEqual(self.run_file(handler, "1", "pass")[0]["op"], "done")
+        self.assertEqual(handler.teardown(), ({"op": "bye"}, 0))
+        self.assertTrue(handler.log().startswith("torn down\ncancelled\ncancelled\n"), handler.log())
+        self.assertIn("ZeroDivisionError", handler.log())
+
     def test_forked_child_that_comes_back_runs_nothing(self):
         handler = self.ready(self.module(self.TASK))
         code = "import os; pid = os.fork(); assert not pid or os.waitpid(pid, 0)[1] == 0"

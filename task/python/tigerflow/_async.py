@@ -14,7 +14,9 @@ def serve(task, context, reader, concurrency):
     """Runs the task until teardown. Returns the exit code of the handler."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    return loop.run_until_complete(_Loop(task, context, reader, concurrency).serve())
+    code = loop.run_until_complete(_Loop(task, context, reader, concurrency).serve())
+    _end_tasks(loop)
+    return code
 
 
 class _Loop:
@@ -91,6 +93,20 @@ class _Loop:
             protocol.end(request, started, error)
         else:
             protocol.end(request, started)
+
+
+def _end_tasks(loop):
+    """Cancels what user code has left running in the loop and lets it come to its end, as asyncio.run does."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
+    for task in left:
+        if not task.cancelled() and task.exception() is not None:
+            told = {"message": "what was left running failed", "exception": task.exception(), "task": task}
+            loop.call_exception_handler(told)
+    loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 async def _settle(result):
