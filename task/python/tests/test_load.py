@@ -184,6 +184,24 @@ class NamespaceTest(HandlerTest):
         self.assertEqual(output, "['my-task', 5, 'sibling', 'my-task.py', True]")
         self.assertEqual(list(self.folder.glob("scripts/__pycache__/my-task*")), [])
 
+    def test_dotted_module_behind_a_change_of_directory(self):
+        self.module("VALUE = 'sibling'\n", "late.py")
+        self.module("""
+            import os
+            from tigerflow.tasks import LocalTask
+            class A(LocalTask):
+                @staticmethod
+                def setup(context):
+                    os.chdir("/")
+                @staticmethod
+                def run(context, input_file, output_file):
+                    import late
+                    output_file.write_text(late.VALUE)
+        """, "wanders.py")
+        # As a worker starts it, with an empty name for the working directory.
+        start = ("-S", "-c", "import sys; sys.path[0] = ''; from tigerflow import _handler; sys.argv[1:3] = []; _handler.start()")
+        self.assertEqual(self.run_file(self.ready("wanders", options=start), "1")[1], "sibling")
+
     def test_methods_of_every_kind(self):
         head = "from tigerflow.tasks import LocalTask\nclass A(LocalTask):\n"
         kinds = {

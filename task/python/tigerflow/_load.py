@@ -55,6 +55,8 @@ def _import_dotted(name):
     sys.argv = [name]
     if "/" in name or not all(part.isidentifier() for part in name.split(".")):
         raise TaskError(f'module "{name}" is neither a path ending in .py nor a dotted name')
+    if sys.path[:1] == [""]:
+        sys.path[0] = os.getcwd()  # as `python -m` has it: user code may change the working directory
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
