@@ -95,6 +95,23 @@ class RunErrorTest(HandlerTest):
         self.assertEqual(reply["type"], "TypeError")
         self.assertEqual(reply["traceback"], f"TypeError: {reply['message']}\n")
 
+    def test_run_that_returns_what_was_to_run(self):
+        for word, kind in (("async def", "coroutine"), ("def", "generator")):
+            with self.subTest(kind):
+                module = self.module(f"""
+                    from tigerflow.tasks import LocalTask
+                    def decorated(f):
+                        return lambda *args: f(*args)
+                    class A(LocalTask):
+                        @staticmethod
+                        @decorated
+                        {word} run(context, input_file, output_file):
+                            {"pass" if kind == "coroutine" else "yield"}
+                """)
+                reply, _ = self.run_file(self.ready(module), "1")
+                self.assertEqual((reply["op"], reply["type"]), ("error", "TypeError"))
+                self.assertTrue(reply["message"].startswith(f"run returned a {kind} and did nothing"), reply)
+
     def test_recursion(self):
         (reply,) = self.errors_of("deep(0)")
         self.assertEqual(reply["type"], "RecursionError")

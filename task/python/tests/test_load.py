@@ -31,6 +31,8 @@ THIN = "from base import Base\nclass Thin(Base):\n    pass\n"
 MIXED = "from base import Mixin, Unfinished\nclass Thin(Mixin, Unfinished):\n    pass\n"
 KINDS_ONLY = "from tigerflow.tasks import *\n"
 ASYNC_RUN = KINDS_ONLY + "class A(SlurmTask):\n    @staticmethod\n    async def run(c, i, o): pass\n"
+GENERATOR = "run of A is a generator, whose code never runs: take yield out of it"
+YIELDS = KINDS_ONLY + "class A({kind}):\n    @staticmethod\n    {word} run(c, i, o): yield\n"
 ADVICE = "subclass tigerflow.tasks.LocalTask (or LocalAsyncTask, SlurmTask)"
 
 
@@ -88,6 +90,8 @@ class ChoiceTest(HandlerTest):
             ("no such class", ONE, ":C", f"module {path} has no class C"),
             ("not a task", "class C:\n    pass\n", ":C", f"C is not a task class: {ADVICE}"),
             ("async run", ASYNC_RUN, "", 'run of A is async: subclass LocalAsyncTask, or write "def run"'),
+            ("generator", YIELDS.format(kind="LocalTask", word="def"), "", GENERATOR),
+            ("async generator", YIELDS.format(kind="LocalAsyncTask", word="async def"), "", GENERATOR),
         ):
             with self.subTest(label):
                 self.assert_refused(str(self.module(text)) + suffix, message)

@@ -155,11 +155,22 @@ def run_file(task, context, request, next):
     started = perf_counter()
     try:
         protocol.begin(request)
-        task.run(context, protocol.path(request["input"]), protocol.path(request["output"]))
+        returned = task.run(context, protocol.path(request["input"]), protocol.path(request["output"]))
+        if returned is not None:
+            check_returned(returned)
     except BaseException as error:
         protocol.end(request, started, error, next)
     else:
         protocol.end(request, started, next=next)
+
+
+def check_returned(value):
+    """Refuses what run returns in place of running, as an async method does behind a decorator that is not."""
+    kind = type(value).__name__
+    if kind == "coroutine":
+        value.close()
+    if kind in ("coroutine", "generator", "async_generator"):
+        raise TypeError(f"run returned a {kind} and did nothing: write it without async and yield, or subclass LocalAsyncTask")
 
 
 def tear_down(task, context):

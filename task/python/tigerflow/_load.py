@@ -13,7 +13,7 @@ from tigerflow._errors import ModuleAbsent, TaskError
 
 ADVICE = "subclass tigerflow.tasks.LocalTask (or LocalAsyncTask, SlurmTask)"
 METHODS = ("setup", "run", "teardown")
-CO_COROUTINE, CO_ASYNC_GENERATOR = 0x80, 0x200  # of inspect, which is slow to import
+CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200  # of inspect, which is slow to import
 
 
 def load(name):
@@ -114,11 +114,11 @@ def _is_task(value):
 def _check(cls):
     if cls.__abstractmethods__:
         raise TaskError(f"{cls.__name__} does not define {', '.join(sorted(cls.__abstractmethods__))}")
-    if issubclass(cls, tasks.LocalAsyncTask):
-        return
     for method in METHODS:
-        code = getattr(getattr(cls, method), "__code__", None)
-        if code is not None and code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+        flags = getattr(getattr(getattr(cls, method), "__code__", None), "co_flags", 0)
+        if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            raise TaskError(f"{method} of {cls.__name__} is a generator, whose code never runs: take yield out of it")
+        if flags & CO_COROUTINE and not issubclass(cls, tasks.LocalAsyncTask):
             raise TaskError(f'{method} of {cls.__name__} is async: subclass LocalAsyncTask, or write "def {method}"')
 
 
