@@ -64,6 +64,13 @@ type Adopter interface {
 	Adopt(id WorkerID, ref string)
 }
 
+// Doubter is an executor that may not know for a while whether what it was asked to start is there.
+type Doubter interface {
+	// Doubts names, as the backend does, what may turn out to have been started for the spool in this folder. Until there is
+	// nothing of the kind, that no worker is listed does not mean that there will be none.
+	Doubts(spool string) []string
+}
+
 // StopMode says how a worker is to end.
 type StopMode int
 

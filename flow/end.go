@@ -19,6 +19,7 @@ func (f *Flow) Drain(ctx context.Context, now time.Time) (bool, error) {
 	if f.dispatcher == nil || f.over() {
 		return true, nil
 	}
+	doubts := f.doubts()
 	all, err := f.executor.List(ctx)
 	if err != nil {
 		return false, err
@@ -27,7 +28,15 @@ func (f *Flow) Drain(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return report.Pending+report.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0, nil
+	return report.Pending+report.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0 && len(doubts) == 0, nil
+}
+
+// doubts names what may yet turn out to be workers of this Task. It comes before a list, which has those that are settled since.
+func (f *Flow) doubts() []string {
+	if d, ok := f.executor.(executor.Doubter); ok {
+		return d.Doubts(f.lock.Spool().Path())
+	}
+	return nil
 }
 
 // endPatience is how long workers that were ended at once may stay in the list.
@@ -59,8 +68,9 @@ func (f *Flow) kill(ctx context.Context, tick <-chan time.Time) error {
 	defer cancel()
 	asked := map[executor.WorkerID]bool{}
 	for {
+		doubts := f.doubts()
 		alive, err := f.alive(ctx)
-		if err == nil && len(alive) == 0 {
+		if err == nil && len(alive)+len(doubts) == 0 {
 			return nil
 		}
 		fresh := slices.DeleteFunc(ids(alive), func(id executor.WorkerID) bool { return asked[id] })
@@ -74,7 +84,7 @@ func (f *Flow) kill(ctx context.Context, tick <-chan time.Time) error {
 		select {
 		case <-tick:
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("workers may still run: %s", strings.Join(refs(alive), " ")), err)
+			return errors.Join(fmt.Errorf("workers may still run: %s", strings.Join(append(refs(alive), doubts...), " ")), err)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tigerflow.dev/tigerflow/dispatcher"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/executor/process"
 	"tigerflow.dev/tigerflow/fleet"
 	"tigerflow.dev/tigerflow/internal/tether"
@@ -210,6 +211,36 @@ func TestDrain(t *testing.T) {
 	if drained, err := r.flow.Drain(r.Context(), time.Now()); !drained || err != nil {
 		t.Errorf("draining after the end: %v, %v", drained, err)
 	}
+}
+
+// doubter does not know whether there is another worker.
+type doubter struct {
+	executor.Executor
+	doubts []string
+}
+
+func (d *doubter) Doubts(string) []string { return d.doubts }
+
+// Nothing ends before it is known whether a worker is there that may have been started.
+func TestDoubts(t *testing.T) {
+	r := newRig(t, 1, "cp", "{input}", "{output}")
+	d := &doubter{Executor: r.config.Executor, doubts: []string{"job"}}
+	r.config.Executor = d
+	r.must(r.flow.Open(r.spec, r.config))
+	r.step(want(true), "all but the doubt", func(s State) bool {
+		return s.Complete && s.Fleet.Pending+s.Fleet.Running+len(s.Snapshot.Workers) == 0
+	})
+	r.step(want(true), "a look after it", func(s State) bool { return true })
+	if drained, err := r.flow.Drain(r.Context(), time.Now()); drained || err != nil || !r.flow.Running() {
+		t.Fatalf("it ends: %v, %v", drained, err)
+	}
+	now, hurry := context.WithTimeout(r.Context(), 10*time.Millisecond)
+	defer hurry()
+	if err := r.flow.kill(now, time.Tick(time.Millisecond)); err == nil || !strings.Contains(err.Error(), "workers may still run: job") {
+		t.Errorf("killing ends with %v", err)
+	}
+	d.doubts = nil
+	r.step(want(true), "the end", func(s State) bool { return s.Finished })
 }
 
 // A changed Task is dispatched anew, by workers that have read the change.

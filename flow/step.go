@@ -27,6 +27,7 @@ type State struct {
 	Fleet       fleet.Report
 	Unavailable error               // workers can be neither listed nor started; an *executor.StalledError if a person must act
 	Waiting     *executor.WaitError // no worker is started for now; nil if that is not so
+	Doubts      []string            // what may yet turn out to be a worker, as the backend calls it
 	Complete    bool                // there is nothing left to do; workers drain
 	Finished    bool                // and have drained: the dispatcher has ended
 	Next        time.Duration
@@ -55,6 +56,7 @@ func (s *State) refuse(now time.Time, err error) {
 func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
 	s := State{Snapshot: f.dispatcher.Snapshot()}
 	s.Complete = f.idleFor(now, s.Snapshot, w)
+	s.Doubts = f.doubts()
 	all, err := f.executor.List(ctx)
 	if err != nil {
 		s.refuse(now, err)
@@ -72,7 +74,7 @@ func (f *Flow) Step(ctx context.Context, now time.Time, w Want) (State, error) {
 		s.refuse(now, err)
 	}
 	s.wait(s.Fleet.Next)
-	if s.Complete && err == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(f.dispatcher.Snapshot().Workers) == 0 {
+	if s.Complete && err == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(f.dispatcher.Snapshot().Workers)+len(s.Doubts) == 0 {
 		if err := f.Close(); err != nil {
 			return s, err
 		}

@@ -18,6 +18,7 @@ var (
 	_ executor.Executor = (*Executor)(nil)
 	_ executor.Notifier = (*Executor)(nil)
 	_ executor.Adopter  = (*Executor)(nil)
+	_ executor.Doubter  = (*Executor)(nil)
 )
 
 // Config is what an Executor is told.

@@ -3,7 +3,10 @@ package slurmbridge
 import (
 	"errors"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,10 +47,16 @@ func TestLostAnswerJobRan(t *testing.T) {
 	}
 	c.says("sbatch", "8\n")
 	c.wantDoubt(c.spec(0, 2))
+	if got, of := c.e.Doubts(c.spool), c.e.Doubts(c.spool+"2"); !slices.Equal(got, []string{"demo.tf-k3f9.0.r1"}) || len(of) > 0 {
+		t.Errorf("in doubt are %q, and of another spool %q", got, of)
+	}
 	c.queue(entry{"7", "0", "PENDING", "demo.tf-k3f9.0.r1"}, entry{"7", "1", "RUNNING", "demo.tf-k3f9.0.r1"})
 	c.awaitPhase(c.spec(0, 1).ID, executor.Pending)
 	c.awaitPhase(c.spec(1, 1).ID, executor.Running)
 	must(t, c.start(c.spec(2, 2)))
+	if got := c.e.Doubts(c.spool); len(got) > 0 {
+		t.Errorf("still in doubt are %q", got)
+	}
 	if left, err := readRecords(c.spool); err != nil || len(left) != 0 {
 		t.Errorf("notes stay behind: %v, %v", left, err)
 	}
@@ -156,5 +165,15 @@ func TestStartAfterClose(t *testing.T) {
 	c.e.Close()
 	if err := c.start(c.spec(0, 1)); !errors.Is(err, errClosed) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestCtrlC: what the terminal sends to all of its group ends no sbatch in the middle.
+func TestCtrlC(t *testing.T) {
+	c := newCluster(t, brisk)
+	out, err := c.e.tools.run(t.Context(), "", "sh", "-c", "cut -d' ' -f5 /proc/$$/stat")
+	must(t, err)
+	if group := strings.TrimSpace(string(out)); group == strconv.Itoa(syscall.Getpgrp()) {
+		t.Errorf("it is in the process group %s of the bridge", group)
 	}
 }

@@ -92,15 +92,11 @@ func (e *Executor) settled(specs []executor.Spec) error {
 		e.mu.Unlock()
 		e.found[s.Spool] = true
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, s := range specs {
-		for name, r := range e.doubts {
-			if r.path == recordPath(s.Spool, name) {
-				return &executor.WaitError{
-					Reason: ReasonInDoubt, Until: time.Now().Add(inDoubtPause),
-					Message: "sbatch has not answered whether it took the job " + name + ": it is looked for before another one is submitted",
-				}
+		for _, name := range e.Doubts(s.Spool) {
+			return &executor.WaitError{
+				Reason: ReasonInDoubt, Until: time.Now().Add(inDoubtPause),
+				Message: "sbatch has not answered whether it took the job " + name + ": it is looked for before another one is submitted",
 			}
 		}
 	}
@@ -184,6 +180,19 @@ func (e *Executor) doubt(r *record) {
 	r.since = time.Now()
 	e.doubts[r.Name] = r
 	e.lookIn(e.cfg.timing.soon)
+}
+
+// Doubts names the jobs of a spool of which it is not known whether sbatch has submitted them.
+func (e *Executor) Doubts(spool string) (names []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for name, r := range e.doubts {
+		if r.path == recordPath(spool, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // submitted notes the workers of an array that sbatch has taken.

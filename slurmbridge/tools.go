@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,6 +33,8 @@ func (t *tools) run(ctx context.Context, stdin, tool string, args ...string) ([]
 	cmd := exec.CommandContext(limited, tool, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.Stdin = t.env, &out, &errs, strings.NewReader(stdin)
 	cmd.WaitDelay = time.Second // for what it has started and left
+	// Ctrl-C goes to all processes of the terminal's group: an sbatch that it ended would leave in doubt whether there is a job.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	begin := time.Now()
 	err := cmd.Run()
 	if ctx.Err() != nil {

@@ -16,6 +16,8 @@ import (
 type crew interface {
 	executor.Executor
 	executor.Notifier
+	// name is what users call that which may be slow.
+	name() string
 	// end has those end that are left, at once. drained says that there are none.
 	end(drained bool) error
 	// close comes last.
@@ -42,6 +44,8 @@ func newProcesses(worker string, t *terminal) (*processes, error) {
 	return p, nil
 }
 
+func (p *processes) name() string { return "the storage" }
+
 func (p *processes) end(bool) error {
 	now, hurry := context.WithTimeout(context.Background(), recoverPatience)
 	hurry()
@@ -66,6 +70,8 @@ func newJobs(task string, begin func() (Cluster, error), f *flow.Flow) (*jobs, e
 	c, err := begin()
 	return &jobs{Cluster: c, flow: f}, err
 }
+
+func (j *jobs) name() string { return "Slurm" }
 
 func (j *jobs) end(drained bool) error {
 	if drained {

@@ -34,11 +34,15 @@ type Options struct {
 type Cluster interface {
 	executor.Executor
 	executor.Notifier
+	executor.Doubter
 	Close() // lets go of the workers
 }
 
 // SignalError is the end that a signal asked for.
-type SignalError struct{ Signal syscall.Signal }
+type SignalError struct {
+	Signal syscall.Signal
+	Left   error // what did not end in good order: jobs that may still run, say; nil if all did
+}
 
 func (e *SignalError) Error() string { return "ended by signal: " + e.Signal.String() }
 
@@ -91,7 +95,7 @@ const (
 	stepLast = time.Second // the longest pause between two looks at everything
 	// unlimited is the time that files in hand have to finish: the user can end the wait by a second signal.
 	unlimited = 365 * 24 * time.Hour
-	// tellAfter is how long the worker has to tell of a failure itself.
+	// tellAfter is how long the worker has to tell of a failure itself, and how long a signal may go without consequences.
 	tellAfter = time.Second
 	// recoverPatience is how long the records of workers that were ended at once may take.
 	recoverPatience = 5 * time.Second
@@ -136,7 +140,12 @@ func Run(ctx context.Context, s Spec, o Options) (err error) {
 		return err
 	}
 	err = r.run(ctx, spec)
-	err = errors.Join(err, r.close(err))
+	left := r.close(err)
+	if s, ok := errors.AsType[*SignalError](err); ok {
+		s.Left = left
+	} else {
+		err = errors.Join(err, left)
+	}
 	r.terminal.settle()
 	if r.flow.Snapshot() != nil && !isRefused(err) {
 		r.farewell(err)
@@ -177,7 +186,7 @@ func (r *runner) run(ctx context.Context, spec spool.Spec) error {
 		return err
 	}
 	for {
-		state, err := r.flow.Step(ctx, time.Now(), r.want)
+		state, err := r.step(ctx)
 		if err != nil {
 			return err
 		}
@@ -197,11 +206,38 @@ func (r *runner) run(ctx context.Context, spec spool.Spec) error {
 			return context.Cause(ctx)
 		case s := <-r.options.Signals:
 			if r.signaled(s) {
-				return &SignalError{r.signal}
+				return &SignalError{Signal: r.signal}
 			}
 		case <-r.changes:
 		case <-r.crew.Changes():
 		case <-time.After(pause):
+		}
+	}
+}
+
+// step is a Step of the flow. A signal that comes meanwhile is answered at once: Slurm may take long to do so.
+func (r *runner) step(ctx context.Context) (state flow.State, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended, want := make(chan struct{}), r.want
+	go func() { // ends soon after ctx
+		state, err = r.flow.Step(ctx, time.Now(), want)
+		close(ended)
+	}()
+	var late <-chan time.Time
+	for {
+		select {
+		case <-ended:
+			return state, err
+		case s := <-r.options.Signals:
+			if r.signaled(s) {
+				cancel()
+				<-ended
+				return flow.State{}, &SignalError{Signal: r.signal}
+			}
+			late = time.After(tellAfter)
+		case <-late:
+			r.terminal.log(info, "Waiting for %s to answer; a second signal ends at once", r.crew.name())
 		}
 	}
 }
@@ -249,9 +285,9 @@ func (r *runner) judge(s flow.State) (over bool, err error) {
 	switch {
 	case s.Finished:
 		return true, verdict(s.Snapshot)
-	case r.signal != 0 && s.Unavailable == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(s.Snapshot.Workers) == 0:
+	case r.signal != 0 && s.Unavailable == nil && s.Fleet.Pending+s.Fleet.Running == 0 && len(s.Snapshot.Workers)+len(s.Doubts) == 0:
 		r.drained = true
-		return true, &SignalError{r.signal}
+		return true, &SignalError{Signal: r.signal}
 	}
 	err = r.hopeless(s)
 	return err != nil, err
@@ -315,6 +351,8 @@ func troubleOf(st flow.State) string {
 		return "Waiting for workers: " + st.Waiting.Message
 	case st.Unavailable != nil:
 		return "Waiting for workers: " + st.Unavailable.Error()
+	case len(st.Doubts) > 0:
+		return fmt.Sprintf("Waiting for Slurm: sbatch has not answered whether it took the job %s, which would be left behind", st.Doubts[0])
 	case st.Fleet.Held > 0:
 		return fmt.Sprintf("Workers are held (%s): ask who holds them, and if they may run: scontrol release %s", st.Fleet.HeldBy.Reason, st.Fleet.HeldBy.Ref)
 	case st.Fleet.Crashing != nil && st.Fleet.Crashing.Failure != nil:

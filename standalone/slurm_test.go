@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ type cluster struct {
 	specs  []executor.Spec
 	ended  []executor.WorkerID
 	refuse error
+	hangs  chan struct{} // closed when Slurm begins to hang; nil if it does not
+	doubts atomic.Bool   // it is not known whether a job is there
 }
 
 func (c *cluster) Start(ctx context.Context, specs []executor.Spec) error {
@@ -40,6 +43,11 @@ func (c *cluster) Start(ctx context.Context, specs []executor.Spec) error {
 	c.specs = append(c.specs, specs...)
 	refuse := c.refuse
 	c.mu.Unlock()
+	if c.hangs != nil {
+		close(c.hangs)
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if refuse != nil {
 		return refuse
 	}
@@ -61,6 +69,13 @@ func (c *cluster) Stop(ctx context.Context, ids []executor.WorkerID, mode execut
 		c.mu.Unlock()
 	}
 	return c.Executor.Stop(ctx, ids, mode)
+}
+
+func (c *cluster) Doubts(string) []string {
+	if c.doubts.Load() {
+		return []string{"T.0"}
+	}
+	return nil
 }
 
 func (c *cluster) Close() {}
@@ -220,4 +235,59 @@ INFO     | Status changed: PENDING (Reason: (None)) -> ACTIVE (0 workers)
 INFO     | 1 processed files
 ERROR    | Status changed: ACTIVE (0 workers) -> INACTIVE (Reason: FAILED)
 `)
+}
+
+// While Slurm does not answer, signals are answered: the first says what is waited for, the second ends the wait.
+func TestSignalsWhileSlurmHangs(t *testing.T) {
+	l := newLone(t, Handler{Builtin: "echo"}, "1.txt")
+	c := l.newCluster()
+	c.hangs = make(chan struct{})
+	ended := make(chan error, 1)
+	go func() { ended <- Run(t.Context(), l.spec, l.options) }()
+	<-c.hangs
+	l.signals <- syscall.SIGINT
+	l.wait("WARNING  | Received signal 2, initiating shutdown\nINFO     | Shutting down task\nINFO     | Waiting for Slurm to answer; a second signal ends at once\n")
+	l.signals <- syscall.SIGINT
+	if s, ok := errors.AsType[*SignalError](<-ended); !ok || s.Code() != 130 || s.Left != nil {
+		t.Errorf("it ended with %v", s)
+	}
+}
+
+// A job that Slurm may have taken without saying so is waited for after a signal: it would be left behind.
+func TestSlurmInDoubt(t *testing.T) {
+	l := newLone(t, Handler{Builtin: "echo"}, "1.txt")
+	c := l.newCluster()
+	c.refuse = errors.New("the answer is lost")
+	c.doubts.Store(true)
+	ended := make(chan error, 1)
+	go func() { ended <- Run(t.Context(), l.spec, l.options) }()
+	l.wait("Waiting for workers: starting workers: the answer is lost\n")
+	l.signals <- syscall.SIGINT
+	l.wait("Waiting for Slurm: sbatch has not answered whether it took the job T.0, which would be left behind\n")
+	select {
+	case err := <-ended:
+		t.Fatalf("it does not wait: %v", err)
+	default:
+	}
+	c.doubts.Store(false)
+	if s, ok := errors.AsType[*SignalError](<-ended); !ok || s.Left != nil {
+		t.Errorf("it ended with %v", s)
+	}
+}
+
+// A closed terminal says so twice.
+func TestPass(t *testing.T) {
+	for _, tt := range []struct{ raised, want []os.Signal }{
+		{[]os.Signal{syscall.SIGHUP, syscall.SIGHUP, syscall.SIGTERM}, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}},
+		{[]os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGINT}, []os.Signal{syscall.SIGINT, syscall.SIGINT}},
+	} {
+		raised, signals := make(chan os.Signal, len(tt.raised)), make(chan os.Signal, 2)
+		for _, s := range tt.raised {
+			raised <- s
+		}
+		pass(raised, signals, nil)
+		if got := []os.Signal{<-signals, <-signals}; !slices.Equal(got, tt.want) {
+			t.Errorf("%v: got %v", tt.raised, got)
+		}
+	}
 }

@@ -27,16 +27,38 @@ func IdleFromEnvironment() (idle time.Duration, ends bool, err error) {
 	return idle, true, nil
 }
 
-// RunWithSignals is Run until SIGINT, SIGTERM or SIGHUP, which a program started by nohup ignores.
+// RunWithSignals is Run until SIGINT, SIGTERM or SIGHUP, which a program started by nohup ignores. Whoever sends a third one does
+// not want to wait for anything: it ends the process.
 func RunWithSignals(s Spec, o Options) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	raised, signals, over := make(chan os.Signal, 2), make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(raised, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
+		signal.Notify(raised, syscall.SIGHUP)
 	}
-	defer signal.Stop(signals)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer signal.Stop(raised)
+		pass(raised, signals, over)
+	}()
+	defer func() { close(over); <-done }()
 	o.Signals = signals
 	return Run(context.Background(), s, o)
+}
+
+// pass hands the first two signals on. A terminal that is closed sends SIGHUP more than once, which says no more than one does.
+func pass(raised <-chan os.Signal, signals chan<- os.Signal, over <-chan struct{}) {
+	for passed := 0; passed < 2; {
+		select {
+		case s := <-raised:
+			if passed == 0 || s != syscall.SIGHUP {
+				passed++
+				signals <- s // it holds two
+			}
+		case <-over:
+			return
+		}
+	}
 }
 
 // FromValues is what a command line says of a task, less its handler and its params.

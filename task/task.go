@@ -95,6 +95,9 @@ func command[T Runner](kind Kind, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if s, ok := errors.AsType[*standalone.SignalError](err); ok {
+		if s.Left != nil {
+			fmt.Fprintln(stderr, "Error:", strings.ReplaceAll(s.Left.Error(), "\n", "; "))
+		}
 		return s.Code()
 	}
 	text := "Error: " + strings.ReplaceAll(err.Error(), "\n", "; ")

@@ -89,7 +89,7 @@ func runLone(ctx context.Context, stdout, stderr io.Writer, s standalone.Spec, i
 // loneError gives an end of a lone task the exit code that it deserves.
 func loneError(err error) error {
 	if s, ok := errors.AsType[*standalone.SignalError](err); ok {
-		return &cli.SignalError{Signal: s.Signal, Code: s.Code()}
+		return errors.Join(&cli.SignalError{Signal: s.Signal, Code: s.Code()}, s.Left)
 	}
 	if standalone.IsUsage(err) {
 		return cli.UsageError{Err: err}

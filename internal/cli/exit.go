@@ -32,22 +32,45 @@ type ToldError struct{ Code int }
 
 func (e *ToldError) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
 
-// ExitCode is that of a command which ended with err. It tells the error in one line on stderr, unless all is said.
+// ExitCode is that of a command which ended with err. It tells the error in one line on stderr, unless all is said. Of a
+// signal all is; what could not be ended in good order then is told.
 func ExitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return ExitOK
 	}
 	if signal, ok := errors.AsType[*SignalError](err); ok {
+		if left := besides(err); left != nil {
+			tell(stderr, left)
+		}
 		return signal.Code
 	}
 	if told, ok := errors.AsType[*ToldError](err); ok {
 		return told.Code
 	}
-	fmt.Fprintln(stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	tell(stderr, err)
 	if errors.As(err, new(UsageError)) {
 		return ExitUsage
 	}
 	return ExitFailure
+}
+
+func tell(stderr io.Writer, err error) {
+	fmt.Fprintln(stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "; "))
+}
+
+// besides is what was joined to the error of a signal.
+func besides(err error) (left error) {
+	all, joined := err.(interface{ Unwrap() []error })
+	switch {
+	case joined:
+		for _, one := range all.Unwrap() {
+			left = errors.Join(left, besides(one))
+		}
+		return left
+	case errors.As(err, new(*SignalError)), errors.Is(err, context.Canceled):
+		return nil
+	}
+	return err
 }
 
 // Execute runs the command below root that args name, and prepare before it. Whatever fails before is a UsageError.
