@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -102,6 +103,9 @@ func refusesInvalidSpec(b *bench) {
 }
 
 func endsByItself(b *bench) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP) // run under nohup: a child does not ignore what its parent catches
+	defer signal.Stop(caught)
 	for i, tt := range []struct {
 		args  []string
 		phase executor.Phase
