@@ -112,7 +112,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, client.IgnoreNotFound(r.writeStatus(ctx, t, nil, new(nobody(t.Spec.Type, r.now()))))
 	}
 	f := r.flow(req.NamespacedName)
-	f.meet(t.UID)
+	if err := f.meet(t.UID); err != nil {
+		return ctrl.Result{}, err
+	}
 	if !t.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, t, f, backend)
 	}

@@ -29,11 +29,18 @@ type taskFlow struct {
 	seen      *dispatcher.Snapshot // the last that called for a reconcile; guarded by the Reconciler's mutex
 }
 
-// meet sees to it that nothing is taken for the Task's that was another's, of the same name, which may have gone unseen.
-func (f *taskFlow) meet(uid types.UID) {
-	if f.uid != uid {
-		f.uid, f.completed, f.reported = uid, 0, nil
+// meet sees to it that nothing is taken for the Task's that was another's, of the same name, which may have gone unseen. What runs
+// for that one is begun anew: it would start workers as those of a Task that is no more.
+func (f *taskFlow) meet(uid types.UID) error {
+	if f.uid == uid {
+		return nil
 	}
+	f.completed, f.reported = 0, nil
+	if err := f.Close(); err != nil && !errors.Is(err, spool.ErrSuperseded) {
+		return fmt.Errorf("ending the dispatcher of an earlier Task: %w", err)
+	}
+	f.uid = uid
+	return nil
 }
 
 // stall is a reason why nothing goes on until a person acts.

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/executor"
 	"tigerflow.dev/tigerflow/spool"
 )
 
@@ -185,11 +186,9 @@ func TestSpacing(t *testing.T) {
 	}
 }
 
-// TestMadeAnewUnseen: a Task is deleted when it is complete, and made anew before the controller has seen that it was gone. The new
-// one has the generation of the old one, and is another.
-func TestMadeAnewUnseen(t *testing.T) {
-	var old atomic.Pointer[types.UID]
-	h := start(t, options{collected: true, read: func(ctx context.Context, get func() error, into client.Object) error {
+// unseen has the controller read a Task only once it is another one than old.
+func unseen(old *atomic.Pointer[types.UID]) func(context.Context, func() error, client.Object) error {
+	return func(ctx context.Context, get func() error, into client.Object) error {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -199,7 +198,14 @@ func TestMadeAnewUnseen(t *testing.T) {
 			}
 			<-tick.C
 		}
-	}})
+	}
+}
+
+// TestMadeAnewUnseen: a Task is deleted when it is complete, and made anew before the controller has seen that it was gone. The new
+// one has the generation of the old one, and is another.
+func TestMadeAnewUnseen(t *testing.T) {
+	var old atomic.Pointer[types.UID]
+	h := start(t, options{collected: true, read: unseen(&old)})
 	h.put("a.txt")
 	h.create("{handler: {builtin: echo}, completeAfterIdle: 0s}")
 	task := h.state(complete)
@@ -209,4 +215,33 @@ func TestMadeAnewUnseen(t *testing.T) {
 	h.create("{handler: {builtin: echo}, completeAfterIdle: 0s}")
 	h.state(complete)
 	h.output("b.txt", "b.txt")
+}
+
+// TestWorkersOfATaskMadeAnew: so is one that is at work. What is started from then on belongs to the new one: a garbage collector
+// would end the workers of the old one as soon as they are started.
+func TestWorkersOfATaskMadeAnew(t *testing.T) {
+	var old atomic.Pointer[types.UID]
+	started := make(chan types.UID, 100)
+	h := start(t, options{collected: true, read: unseen(&old), view: func(t *v1alpha1.Task, e executor.Executor) executor.Executor {
+		return viewed{e, func() { started <- t.UID }}
+	}})
+	h.put("a.txt")
+	h.create("{handler: {builtin: echo}, scaling: {workerIdleTimeout: 1s}}")
+	h.wait("the first output", func() bool { f := h.get().Status.Files; return f != nil && f.Done == 1 })
+	task := h.get()
+	if uid := <-started; uid != task.UID {
+		t.Errorf("the first worker is started for %s, want %s", uid, task.UID)
+	}
+	h.wait("the end of the first worker", func() bool {
+		s := h.get().Status
+		return s.Files.Done == 1 && s.Workers.Pending+s.Workers.Running == 0
+	})
+	old.Store(&task.UID)
+	h.must(h.client.Delete(t.Context(), task))
+	h.create("{handler: {builtin: echo}, scaling: {workerIdleTimeout: 1s}}")
+	h.put("b.txt")
+	h.wait("the output", func() bool { return exists(h.path("out", "b.txt")) })
+	if uid, want := <-started, h.get().UID; uid != want {
+		t.Errorf("the next worker is started for %s, want %s", uid, want)
+	}
 }
