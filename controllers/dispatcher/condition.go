@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,20 +30,52 @@ func verdictOn(pod *corev1.Pod, now time.Time) (v *taskstatus.Verdict, next time
 	if c := conditionOf(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 		return taskstatus.Stalled(v1alpha1.ReasonPodUnschedulable, "the dispatcher's Pod %s cannot be placed: %s", pod.Name, c.Message), 0
 	}
-	for i := range pod.Status.ContainerStatuses {
-		if s := &pod.Status.ContainerStatuses[i]; s.State.Waiting != nil {
-			if v, known := verdictOnContainer(pod, s); known {
-				return v, 0
-			}
+	if !runs(pod) {
+		if v := verdictOnContainers(pod); v != nil {
+			return v, 0
+		}
+		if pod.Status.Phase != corev1.PodRunning {
+			return after(now, pod.CreationTimestamp.Time, startPatience, func() *taskstatus.Verdict { return starting(pod) })
 		}
 	}
-	if pod.Status.Phase != corev1.PodRunning {
-		return after(now, pod.CreationTimestamp.Time, startPatience, func() *taskstatus.Verdict { return starting(pod) })
-	}
-	if c := conditionOf(pod, corev1.PodReady); c != nil && c.Status == corev1.ConditionFalse {
+	if c := conditionOf(pod, corev1.PodReady); c != nil && c.Status == corev1.ConditionFalse && !waitsForOthers(pod) {
 		return after(now, c.LastTransitionTime.Time, silencePatience, func() *taskstatus.Verdict { return lost(pod, c.LastTransitionTime.Time) })
 	}
 	return nil, 0
+}
+
+// runs reports whether the dispatcher itself runs. It then tells of a container beside it, that of staging: two who write into the
+// same status would do so by turns without end.
+func runs(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.Name == containerName && s.State.Running != nil
+	})
+}
+
+// waitsForOthers reports whether a Pod is not ready though its dispatcher is. Where all containers are, it is the node controller that
+// says so of a node of which it hears nothing.
+func waitsForOthers(pod *corev1.Pod) bool {
+	own, others := false, true
+	for i := range pod.Status.ContainerStatuses {
+		if s := &pod.Status.ContainerStatuses[i]; s.Name == containerName {
+			own = s.Ready
+		} else {
+			others = others && s.Ready
+		}
+	}
+	return own && !others
+}
+
+func verdictOnContainers(pod *corev1.Pod) *taskstatus.Verdict {
+	all := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+	for i := range all {
+		if s := &all[i]; s.State.Waiting != nil {
+			if v := verdictOnContainer(pod, s); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
 }
 
 // after is a Verdict once something has lasted for as long as patience.
@@ -53,26 +86,26 @@ func after(now, since time.Time, patience time.Duration, verdict func() *tasksta
 	return verdict(), 0
 }
 
-// verdictOnContainer tells what the kubelet says of a container that waits; known is whether it says what this is about. The
-// kubelet's words change with each try, so those are left out that a status would be written for again and again.
-func verdictOnContainer(pod *corev1.Pod, s *corev1.ContainerStatus) (v *taskstatus.Verdict, known bool) {
+// verdictOnContainer tells what the kubelet says of a container that waits; nil if it says nothing that is about this. The kubelet's
+// words change with each try, so those are left out that a status would be written for again and again.
+func verdictOnContainer(pod *corev1.Pod, s *corev1.ContainerStatus) *taskstatus.Verdict {
 	w := s.State.Waiting
 	switch w.Reason {
 	case "ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "RegistryUnavailable":
 		return taskstatus.Stalled(v1alpha1.ReasonImageNotPulled,
-			"node %s does not get the image %s: kubectl describe pod %s says why: correct it, or have the administrator do so", pod.Spec.NodeName, imageOf(pod, s), pod.Name), true
+			"node %s does not get the image %s: kubectl describe pod %s says why: correct it, or have the administrator do so", pod.Spec.NodeName, imageOf(pod, s), pod.Name)
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError", "CreatePodSandboxError":
 		return taskstatus.Stalled(v1alpha1.ReasonContainerNotStarted,
-			"the container %s of Pod %s cannot be started: %s: %s", s.Name, pod.Name, w.Reason, oneLine(w.Message)), true
+			"the container %s of Pod %s cannot be started: %s: %s", s.Name, pod.Name, w.Reason, oneLine(w.Message))
 	case "CrashLoopBackOff":
 		return taskstatus.Stalled(v1alpha1.ReasonDispatcherFailing,
-			"the container %s of Pod %s ends again and again: %s", s.Name, pod.Name, lastWords(s)), true
+			"the container %s of Pod %s ends again and again: %s", s.Name, pod.Name, lastWords(s))
 	}
-	return nil, false
+	return nil
 }
 
 func imageOf(pod *corev1.Pod, s *corev1.ContainerStatus) string {
-	for _, c := range pod.Spec.Containers {
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		if c.Name == s.Name {
 			return c.Image
 		}

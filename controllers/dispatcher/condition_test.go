@@ -30,6 +30,15 @@ func TestVerdictOnAPod(t *testing.T) {
 			p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: message}
 		}
 	}
+	works := corev1.ContainerStatus{Name: "dispatcher", Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+	beside := func(own corev1.ContainerStatus, reason string) func(*corev1.Pod) { // the container of staging waits
+		return func(p *corev1.Pod) {
+			waiting(reason, "")(p)
+			p.Status.ContainerStatuses[0].Name = "staging"
+			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, own)
+		}
+	}
+	notReady := condition(corev1.PodCondition{Type: corev1.PodReady, Status: "False", LastTransitionTime: at(0)})
 	for name, tt := range map[string]struct {
 		pod     []func(*corev1.Pod)
 		age     time.Duration
@@ -75,6 +84,27 @@ func TestVerdictOnAPod(t *testing.T) {
 			reason: v1alpha1.ReasonDispatcherFailing, ready: "False", stalled: true,
 			message: "the container dispatcher of Pod d ends again and again: error: no such flag",
 		},
+		// The dispatcher itself tells of what it waits for: two who write by turns would do so without end.
+		"works, the image beside it is not pulled": {pod: []func(*corev1.Pod){beside(works, "ImagePullBackOff"), notReady}, age: time.Hour},
+		"works, what is beside it crashes":         {pod: []func(*corev1.Pod){running, beside(works, "CrashLoopBackOff"), notReady}, age: time.Hour},
+		"its node is silent": {
+			pod: []func(*corev1.Pod){running, notReady, func(p *corev1.Pod) { p.Status.ContainerStatuses = []corev1.ContainerStatus{works} }}, age: time.Hour,
+			reason: v1alpha1.ReasonDispatcherLost, ready: "Unknown", message: "the dispatcher's Pod d on node n does not answer since 2027-01-15T08:00:00Z; workers go on with what they have",
+		},
+		"the image beside it is not pulled": {
+			pod:    []func(*corev1.Pod){beside(corev1.ContainerStatus{Name: "dispatcher"}, "ImagePullBackOff"), notReady},
+			reason: v1alpha1.ReasonImageNotPulled, ready: "False", stalled: true,
+			message: "node n does not get the image j: kubectl describe pod d says why: correct it, or have the administrator do so",
+		},
+		"the worker's image is not pulled": {
+			pod: []func(*corev1.Pod){func(p *corev1.Pod) {
+				waiting("ImagePullBackOff", "")(p)
+				p.Status.ContainerStatuses[0].Name = "install"
+				p.Status.InitContainerStatuses, p.Status.ContainerStatuses = p.Status.ContainerStatuses, nil
+			}},
+			reason: v1alpha1.ReasonImageNotPulled, ready: "False", stalled: true,
+			message: "node n does not get the image k: kubectl describe pod d says why: correct it, or have the administrator do so",
+		},
 		"crashes in silence": {
 			pod:    []func(*corev1.Pod){running, waiting("CrashLoopBackOff", ""), ended("")},
 			reason: v1alpha1.ReasonDispatcherFailing, ready: "False", stalled: true,
@@ -84,7 +114,7 @@ func TestVerdictOnAPod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Name: "d", CreationTimestamp: at(0)},
-				Spec:       corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "dispatcher", Image: "i"}}},
+				Spec:       corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "dispatcher", Image: "i"}, {Name: "staging", Image: "j"}}, InitContainers: []corev1.Container{{Name: "install", Image: "k"}}},
 				Status:     corev1.PodStatus{Phase: corev1.PodPending},
 			}
 			for _, change := range tt.pod {

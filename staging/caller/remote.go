@@ -30,16 +30,22 @@ type last struct {
 func dial(ctx context.Context, socket string, o order) (*remote, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, fmt.Errorf("reaching the container for staging: %w", err)
+		return nil, unreached(err)
 	}
 	line, err := json.Marshal(o)
 	if err == nil {
 		_, err = conn.Write(append(line, '\n'))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reaching the container for staging: %w", err), conn.Close())
+		return nil, errors.Join(unreached(err), conn.Close())
 	}
 	return &remote{conn: conn, lines: bufio.NewReader(conn)}, nil
+}
+
+// unreached says where to look: the container is in the Pod of this process, whose name is the host's.
+func unreached(err error) error {
+	host, _ := os.Hostname() // which a Pod has
+	return fmt.Errorf("reaching the container for staging: %w: kubectl describe pod %s tells what it waits for", err, host)
 }
 
 func (r *remote) exchange(line []byte) []byte {

@@ -90,7 +90,7 @@ func TestNoPythonInAnotherContainer(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	end()
-	if _, err := c.call(t, "none"); err == nil || !strings.HasPrefix(err.Error(), "reaching the container for staging: ") {
+	if _, err := c.call(t, "none"); err == nil || !strings.HasPrefix(err.Error(), "reaching the container for staging: ") || !strings.HasSuffix(err.Error(), "tells what it waits for") {
 		t.Errorf("%v", err)
 	}
 }
