@@ -206,6 +206,9 @@ func TestGoneUnseen(t *testing.T) {
 	late.Labels, late.ResourceVersion = map[string]string{v1alpha1.LabelWorker: specOf(2).ID.String()}, "9"
 	c.e.put(seen)
 	c.e.put(late)
+	waiting := podOf(homeless)
+	waiting.Labels, waiting.ResourceVersion = map[string]string{v1alpha1.LabelWorker: specOf(3).ID.String()}, "6"
+	c.e.put(waiting)
 	if err := (store{c.e}).Replace(nil, "7"); err != nil {
 		t.Fatal(err)
 	}
@@ -213,12 +216,15 @@ func TestGoneUnseen(t *testing.T) {
 	if w.Witnessed {
 		t.Errorf("witnessed: %+v", w)
 	}
+	if w := c.worker(3, "the one that waited", func(w executor.Worker) bool { return w.Phase == executor.Lost }); w.Witnessed {
+		t.Errorf("it is not known whether it has run, and yet witnessed: %+v", w)
+	}
 	c.worker(2, "the one that was made after the listing", func(w executor.Worker) bool { return w.Phase == executor.Running })
 	if err := c.e.Forget(t.Context(), []executor.WorkerID{w.ID}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := c.e.List(t.Context())
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list) != 3 {
 		t.Errorf("after it was forgotten: %+v, %v", list, err)
 	}
 }

@@ -57,7 +57,7 @@ var states = []state{
 	{"Stopped", func(f facts) bool { return f.over() != nil && f.meant }, executor.Stopped, true, nil},
 	{"Disrupted", func(f facts) bool { return f.over() != nil && f.disrupted != nil }, executor.Lost, true, nil},
 	{"Deleted", func(f facts) bool { return f.over() != nil && f.pod.DeletionTimestamp != nil }, executor.Lost, true, nil},
-	{"Vanished", func(f facts) bool { return f.over() != nil && f.over().Reason == "ContainerStatusUnknown" }, executor.Lost, true, nil},
+	{"Vanished", func(f facts) bool { return f.over() != nil && vanished(f.over().Reason) }, executor.Lost, true, nil},
 	{"NotExecutable", func(f facts) bool { return f.failed != nil && f.failed.ExitCode == inpod.NotExecutable }, executor.Failed, true, notExecutable},
 	{"NotInstalled", func(f facts) bool { return f.failed != nil }, executor.Failed, true, notInstalled},
 	{"StartError", func(f facts) bool { return f.ended != nil && notStarted(f.ended.Reason) }, executor.Failed, true, notStartable},
@@ -103,20 +103,22 @@ func workerOf(p *corev1.Pod, meant, stopping bool, now time.Time) executor.Worke
 	return w
 }
 
-// endOf is what a worker came to whose Pod is gone. Without a word of its node only one that never had a node is sure to have
-// ended.
-func endOf(last *corev1.Pod, meant bool, now time.Time) executor.Worker {
+// endOf is what a worker came to whose Pod is gone: as it was at its end if it was watched, else as it once was. Without a word of
+// its node only one that never had a node is sure to have ended.
+func endOf(last *corev1.Pod, meant, watched bool, now time.Time) executor.Worker {
 	w := workerOf(last, meant, false, now)
 	if w.Phase.Terminal() {
 		return w
 	}
-	w.Phase, w.Stall, w.EndedAt, w.Witnessed = executor.Lost, nil, now, last.Spec.NodeName == ""
-	w.Reason = "the Pod is gone, and its node " + last.Spec.NodeName + " has not told how it ended"
-	if w.Witnessed {
+	w.Phase, w.Stall, w.EndedAt, w.Witnessed = executor.Lost, nil, now, watched && last.Spec.NodeName == ""
+	switch w.Reason = "the Pod is gone, and its node " + last.Spec.NodeName + " has not told how it ended"; {
+	case w.Witnessed:
 		w.Reason = "the Pod was deleted before it had a node"
 		if meant {
 			w.Phase = executor.Stopped
 		}
+	case last.Spec.NodeName == "":
+		w.Reason = "the Pod is gone, and it was not seen whether it had a node"
 	}
 	return w
 }
@@ -182,6 +184,10 @@ func (f facts) shutdown() bool {
 	return f.pod.Status.Reason == "Terminated" || f.pod.Status.Reason == "NodeShutdown"
 }
 
+// vanished reports that nobody saw how a container ended that is there no more: the kubelet, or containerd, which says so of what ran
+// when its node went down.
+func vanished(reason string) bool { return reason == "ContainerStatusUnknown" || reason == "Unknown" }
+
 func notStarted(reason string) bool { return reason == "StartError" || reason == "ContainerCannotRun" }
 
 // overdue reports whether a deleted Pod is still there so long after its end was due that its node must be away.
@@ -222,6 +228,8 @@ func (f facts) reason(s state) string {
 		return "the node " + f.pod.Spec.NodeName + " does not answer"
 	case s.name == "NodeLost":
 		return "the node " + f.pod.Spec.NodeName + " has not ended it in time"
+	case s.name == "Vanished" && f.over().Reason == "Unknown":
+		return "the node " + f.pod.Spec.NodeName + " does not know how it ended: it was down meanwhile"
 	}
 	return f.words()
 }

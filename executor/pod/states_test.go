@@ -183,6 +183,16 @@ func TestStates(t *testing.T) {
 			0, executor.Lost, true, "ContainerStatusUnknown: signal: killed: The container could not be located when the pod was terminated", "",
 		},
 		{
+			"Vanished",
+			[]change{installed, ended(workerContainer, 255, "Unknown", "")},
+			0, executor.Lost, true, "the node n1 does not know how it ended: it was down meanwhile", "",
+		},
+		{
+			"Vanished",
+			[]change{ended(installContainer, 255, "Unknown", ""), waits(workerContainer, "PodInitializing", "")},
+			0, executor.Lost, true, "the node n1 does not know how it ended: it was down meanwhile", "",
+		},
+		{
 			"StartError",
 			[]change{installed, ended(workerContainer, 128, "StartError", "failed to create containerd task:\n exec format error")},
 			0, executor.Failed, true, "StartError: exit status 128: exec format error",
@@ -259,14 +269,17 @@ func TestEnds(t *testing.T) {
 		meant   bool
 		phase   executor.Phase
 		witness bool
+		unseen  bool
 	}{
-		"its node has told":                   {podOf(installed, ended(workerContainer, 0, "Completed", ""), deleted), true, executor.Succeeded, true},
-		"its node has not told":               {podOf(installed, runs, deleted), true, executor.Lost, false},
-		"forced while it ran":                 {podOf(installed, runs), false, executor.Lost, false},
-		"before it had a node":                {podOf(homeless), true, executor.Stopped, true},
-		"before it had a node, by a stranger": {podOf(homeless), false, executor.Lost, true},
+		"its node has told":                   {podOf(installed, ended(workerContainer, 0, "Completed", ""), deleted), true, executor.Succeeded, true, false},
+		"its node has not told":               {podOf(installed, runs, deleted), true, executor.Lost, false, false},
+		"forced while it ran":                 {podOf(installed, runs), false, executor.Lost, false, false},
+		"before it had a node":                {podOf(homeless), true, executor.Stopped, true, false},
+		"before it had a node, by a stranger": {podOf(homeless), false, executor.Lost, true, false},
+		// It may have got one since it was last seen, and have been deleted from it by force.
+		"perhaps before it had a node": {podOf(homeless), true, executor.Lost, false, true},
 	} {
-		if w := endOf(tt.last, tt.meant, moment); w.Phase != tt.phase || w.Witnessed != tt.witness || w.EndedAt.IsZero() {
+		if w := endOf(tt.last, tt.meant, !tt.unseen, moment); w.Phase != tt.phase || w.Witnessed != tt.witness || w.EndedAt.IsZero() {
 			t.Errorf("%s: %+v, want %s, witnessed %v", name, w, tt.phase, tt.witness)
 		}
 	}

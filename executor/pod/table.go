@@ -44,7 +44,7 @@ func (s store) Delete(o any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.pods[id]; p == nil || p.pod == nil || p.pod.UID == pod.UID { // else it is one of an earlier dispatcher
-		s.bury(id, pod)
+		s.bury(id, pod, true)
 		s.notify()
 	}
 	return nil
@@ -66,7 +66,7 @@ func (s store) Replace(list []any, version string) error {
 			continue
 		}
 		if order, err := resourceversion.CompareResourceVersion(p.pod.ResourceVersion, version); err != nil || order <= 0 {
-			s.bury(id, p.pod)
+			s.bury(id, p.pod, false)
 		}
 	}
 	select {
@@ -137,8 +137,8 @@ func newer(a, b *corev1.Pod) bool {
 	return err == nil && order > 0
 }
 
-// bury notes that a Pod is gone; e.mu is held. What its worker came to is listed until that is forgotten.
-func (e *Executor) bury(id executor.WorkerID, last *corev1.Pod) {
+// bury notes that a Pod is gone, which was watched or not; e.mu is held. What its worker came to is listed until that is forgotten.
+func (e *Executor) bury(id executor.WorkerID, last *corev1.Pod, watched bool) {
 	p := e.pods[id]
 	if p == nil {
 		p = &entry{}
@@ -148,7 +148,7 @@ func (e *Executor) bury(id executor.WorkerID, last *corev1.Pod) {
 		delete(e.pods, id)
 		return
 	}
-	p.pod, p.end = nil, new(endOf(last, p.meant, time.Now()))
+	p.pod, p.end = nil, new(endOf(last, p.meant, watched, time.Now()))
 	e.bound()
 }
 
