@@ -28,12 +28,13 @@ type Reconciler struct {
 	Client client.Client
 	Now    func() time.Time
 
+	live  client.Reader // not cached
 	signs *signs
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.signs = newSigns()
+	r.signs, r.live = newSigns(), mgr.GetAPIReader()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("bridge").
 		Watches(&v1alpha1.Task{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []ctrl.Request {
@@ -88,7 +89,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	if left := r.signs.left(req.NamespacedName, lease, r.now()); left > 0 {
+	left := r.signs.left(req.NamespacedName, cached, lease, r.now())
+	if left == 0 { // by what the cache shows, which may be behind
+		if lease, err = r.leaseNow(ctx, req.NamespacedName); err != nil {
+			r.signs.forget(req.NamespacedName) // nor could the bridge renew its Lease
+			return ctrl.Result{}, err
+		}
+		left = r.signs.left(req.NamespacedName, live, lease, r.now())
+	}
+	if left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	again, err := r.lost(ctx, req.NamespacedName, lease, tasks)
@@ -96,6 +105,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: again}, nil
+}
+
+// leaseNow is the Lease of a bridge by what the API server knows now; nil if there is none. A list needs no right that the cache does
+// not need as well.
+func (r *Reconciler) leaseNow(ctx context.Context, bridge types.NamespacedName) (*coordinationv1.Lease, error) {
+	list := &coordinationv1.LeaseList{}
+	name := v1alpha1.BridgeLease(bridge.Name)
+	if err := r.live.List(ctx, list, client.InNamespace(bridge.Namespace), client.MatchingFields{metav1.ObjectNameField: name}); err != nil {
+		return nil, err
+	}
+	for i := range list.Items {
+		if list.Items[i].Name == name {
+			return &list.Items[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // tasks are those that wait for the bridge: to be run, or, when they are deleted, to be let go.

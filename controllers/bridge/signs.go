@@ -18,15 +18,21 @@ type signs struct {
 }
 
 type sign struct {
-	of string    // the version of the Lease; "" if there is none
-	at time.Time // when it was first seen
+	of [2]string // the versions of the Lease that the cache and the API server showed last; "" if there was none
+	at time.Time // when the later of both was first seen
 }
+
+// Where a Lease was read.
+const (
+	cached = iota
+	live
+)
 
 func newSigns() *signs { return &signs{known: map[types.NamespacedName]sign{}} }
 
 // left is how long the bridge may go on without a further sign before it counts as lost; 0 is that it does. lease is nil if there
-// is none.
-func (s *signs) left(bridge types.NamespacedName, lease *coordinationv1.Lease, now time.Time) time.Duration {
+// is none; from is where it was read.
+func (s *signs) left(bridge types.NamespacedName, from int, lease *coordinationv1.Lease, now time.Time) time.Duration {
 	of, duration := "", patience
 	if lease != nil {
 		of = string(lease.UID) + "/" + lease.ResourceVersion
@@ -37,8 +43,11 @@ func (s *signs) left(bridge types.NamespacedName, lease *coordinationv1.Lease, n
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last, ok := s.known[bridge]
-	if !ok || last.of != of {
-		last = sign{of, now}
+	if !ok {
+		last.of = [2]string{of, of}
+	}
+	if !ok || last.of[from] != of {
+		last.of[from], last.at = of, now
 		s.known[bridge] = last
 	}
 	return max(0, duration-now.Sub(last.at))

@@ -33,12 +33,12 @@ func TestSigns(t *testing.T) {
 		{100 * time.Second, nil, time.Minute},
 		{160 * time.Second, nil, 0},
 	} {
-		if got := s.left(bridge, step.lease, begin.Add(step.after)); got != step.want {
+		if got := s.left(bridge, cached, step.lease, begin.Add(step.after)); got != step.want {
 			t.Errorf("after %s %s are left, want %s", step.after, got, step.want)
 		}
 	}
 	s.forget(bridge)
-	if got := s.left(bridge, nil, begin.Add(time.Hour)); got != time.Minute {
+	if got := s.left(bridge, cached, nil, begin.Add(time.Hour)); got != time.Minute {
 		t.Errorf("one that was forgotten has %s", got)
 	}
 }
