@@ -6,7 +6,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -220,6 +222,28 @@ func TestPodThatIsRefused(t *testing.T) {
 		t.Errorf("it says %s", got)
 	}
 	s.must(s.client.Delete(t.Context(), quota))
+	s.pod("tigerflow-task-t", there)
+}
+
+// A Pod that cannot be made for now, as a webhook does not answer, is told of, and made when it can be.
+func TestPodThatCannotBeMade(t *testing.T) {
+	s := newSite(t)
+	webhook := &unstructured.Unstructured{}
+	s.must(yaml.Unmarshal([]byte(`{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: `+s.namespace+`}, webhooks: [{
+		name: away.example.org, admissionReviewVersions: [v1], sideEffects: None, clientConfig: {url: 'https://127.0.0.1:1/'},
+		namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: `+s.namespace+`}},
+		rules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods, configmaps]}]}]}`), &webhook.Object))
+	s.must(s.client.Create(t.Context(), webhook))
+	s.wait("the webhook to be in the way", func() bool {
+		return apierrors.IsInternalError(s.client.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, GenerateName: "x"}}))
+	})
+	s.begin()
+	s.task("t", "{}")
+	got := readyMessage(s.state("t", "Ready=False/ExecutorUnavailable Complete=False/ExecutorUnavailable Stalled=False/AsExpected Degraded=False/AsExpected"))
+	if !strings.Contains(got, "failed calling webhook") {
+		t.Errorf("it says %s", got)
+	}
+	s.must(s.client.Delete(t.Context(), webhook))
 	s.pod("tigerflow-task-t", there)
 }
 

@@ -95,6 +95,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, o Owner) (ctrl.Result, error
 	if err := r.tell(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
+	if s.err != nil {
+		return ctrl.Result{}, s.err
+	}
 	return ctrl.Result{RequeueAfter: s.next}, nil
 }
 

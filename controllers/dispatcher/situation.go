@@ -38,6 +38,7 @@ type situation struct {
 	want    *corev1.Pod         // the Pod that it should have; nil if that cannot be said
 	verdict *taskstatus.Verdict // why none runs
 	next    time.Duration       // when to look again; 0 is when something happens
+	err     error               // to be tried again with back-off
 }
 
 // wait sees to it that the owner is looked at again after d, or sooner.
@@ -185,18 +186,24 @@ func (r *Reconciler) create(ctx context.Context, s *situation) error {
 	switch err := r.Client.Create(ctx, s.want); {
 	case err == nil:
 		s.pod = s.want
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "serviceaccount \""+v1alpha1.NameDispatcher+"\" not found"):
+	case lacksAccount(err) && s.now.Sub(s.object.GetCreationTimestamp().Time) < startPatience:
 		return err // it is being made
 	case apierrors.IsForbidden(err) && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 	case apierrors.IsAlreadyExists(err): // the cache does not show it yet; one that others have made it will never show
 		s.wait(existsPoll)
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	case apierrors.IsForbidden(err) && !lacksAccount(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		s.verdict = taskstatus.Stalled(v1alpha1.ReasonPodRefused, "the dispatcher's Pod: %s", oneLine(err.Error()))
 		s.wait(faultPoll)
-	default:
-		return fmt.Errorf("making the dispatcher's Pod: %w", err)
+	default: // a webhook does not answer, say
+		s.err = fmt.Errorf("making the dispatcher's Pod: %w", err)
+		s.verdict = &taskstatus.Verdict{Reason: v1alpha1.ReasonExecutorUnavailable, Ready: metav1.ConditionFalse, Message: oneLine(s.err.Error())}
 	}
 	return nil
+}
+
+// lacksAccount reports whether a Pod is refused for want of the ServiceAccount of dispatchers.
+func lacksAccount(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "serviceaccount \""+v1alpha1.NameDispatcher+"\" not found")
 }
 
 // remove deletes a Pod, with its grace.
