@@ -136,9 +136,23 @@ func (l *lease) claim(ctx context.Context, may func(current *coordinationv1.Leas
 
 // release lets the next one take the Lease at once.
 func (l *lease) release(ctx context.Context) error {
+	err := l.free(ctx, l.held)
+	if apierrors.IsConflict(err) { // it may be this process's own renewal, of which the answer was lost
+		var current *coordinationv1.Lease
+		if current, err = l.get(ctx); err == nil && holderOf(current) == l.identity() {
+			err = l.free(ctx, current)
+		}
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func (l *lease) free(ctx context.Context, current *coordinationv1.Lease) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
-	next := l.held.DeepCopy()
+	next := current.DeepCopy()
 	next.Spec.HolderIdentity, next.Spec.RenewTime = new(""), &metav1.MicroTime{Time: time.Now()}
 	delete(next.Annotations, processAnnotation)
 	_, err := l.client.Update(ctx, next, metav1.UpdateOptions{})

@@ -98,6 +98,34 @@ func TestLeaseOfTheDead(t *testing.T) {
 	}
 }
 
+// A bridge whose last renewal was not answered lets go of its Lease all the same, and of no one else's.
+func TestLeaseIsReleased(t *testing.T) {
+	first, second := leaseOf(t, "one"), leaseOf(t, "two")
+	if err := first.take(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	known := first.held
+	if err := first.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.held = known
+	if err := first.release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := second.take(t.Context(), false); err != nil {
+		t.Errorf("after the release: %v", err)
+	}
+	if err := first.release(t.Context()); err != nil || holderOf(first.stored(t)) != "two/7-1" {
+		t.Errorf("of another's: %v, it is held by %q", err, holderOf(first.stored(t)))
+	}
+	if err := first.client.Delete(t.Context(), first.name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.release(t.Context()); err != nil {
+		t.Errorf("of one that is gone: %v", err)
+	}
+}
+
 func TestLeaseIsKeptUntilAnotherTakesIt(t *testing.T) {
 	first, second := leaseOf(t, "one"), leaseOf(t, "two")
 	if err := first.take(t.Context(), false); err != nil {

@@ -121,7 +121,7 @@ func (r *renewer) step(ctx context.Context) (time.Duration, error) {
 	if wait := t.due().Sub(now); wait > 0 {
 		return min(wait, tokenLook), nil
 	}
-	return 0, r.renew(ctx, t)
+	return tokenRetry, r.renew(ctx, t) // by a clock that is ahead the new one may be due as well
 }
 
 // renew asks for a token like the one there is and puts it in its place.

@@ -96,8 +96,8 @@ func TestTokenIsRenewed(t *testing.T) {
 	}
 	r := &renewer{file: file, accounts: accounts, log: logr.Discard()}
 	for range 2 { // the second finds it fresh
-		if _, err := r.step(t.Context()); err != nil {
-			t.Fatal(err)
+		if wait, err := r.step(t.Context()); err != nil || wait < tokenRetry {
+			t.Fatalf("it is looked again after %s, %v", wait, err)
 		}
 	}
 	got, err := os.ReadFile(target)
