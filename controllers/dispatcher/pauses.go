@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 )
 
@@ -15,34 +16,41 @@ type pauses struct {
 	lengths workqueue.TypedRateLimiter[Owner]
 
 	mu    sync.Mutex
-	until map[Owner]time.Time
+	known map[Owner]pause
+}
+
+type pause struct {
+	of    types.UID // the Pod that ended
+	until time.Time
 }
 
 func newPauses() *pauses {
 	return &pauses{
 		lengths: workqueue.NewTypedItemExponentialFailureRateLimiter[Owner](firstPause, lastPause),
-		until:   map[Owner]time.Time{},
+		known:   map[Owner]pause{},
 	}
 }
 
-// begin begins a pause, each twice as long as the last.
-func (p *pauses) begin(o Owner, now time.Time) {
+// begin begins a pause for the end of a Pod, each twice as long as the last. The cache may show the same end again and again.
+func (p *pauses) begin(o Owner, of types.UID, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.until[o] = now.Add(p.lengths.When(o))
+	if p.known[o].of != of {
+		p.known[o] = pause{of, now.Add(p.lengths.When(o))}
+	}
 }
 
 // left is how long the pause still takes.
 func (p *pauses) left(o Owner, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(0, p.until[o].Sub(now))
+	return max(0, p.known[o].until.Sub(now))
 }
 
 // forget has the next pause be a short one.
 func (p *pauses) forget(o Owner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.until, o)
+	delete(p.known, o)
 	p.lengths.Forget(o)
 }

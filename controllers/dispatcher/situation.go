@@ -161,7 +161,7 @@ func (r *Reconciler) act(ctx context.Context, s *situation) error {
 		return r.force(ctx, s)
 	case s.outdated():
 		if hasEnded(s.pod) {
-			r.pauses.begin(s.owner, s.now)
+			r.pauses.begin(s.owner, s.pod.UID, s.now)
 		}
 		return r.remove(ctx, s.pod)
 	case isReady(s.pod):
