@@ -39,7 +39,7 @@ func (r *Reconciler) look(ctx context.Context, s *state, want *v1alpha1.Task) er
 	case err != nil:
 		return err
 	case metav1.IsControlledBy(have, p):
-	case !have.DeletionTimestamp.IsZero() && isOfEarlier(have, p):
+	case isOfEarlier(have, p) && (!have.DeletionTimestamp.IsZero() || !r.Finalize): // a garbage collector may yet come to it
 		s.await = have.Name
 		have, taken = nil, true
 	default:

@@ -158,8 +158,9 @@ func TestTaskOfAnEarlierPipeline(t *testing.T) {
 	old.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(earlier, v1alpha1.GroupVersion.WithKind("Pipeline"))}
 	old.Finalizers = []string{v1alpha1.FinalizerWorkers}
 	h.must(h.client.Create(h.Context(), old))
-	h.must(h.client.Delete(h.Context(), old))
 	h.create("p", chain)
+	h.state("p", good(starting)) // the garbage collector has not come so far
+	h.must(h.client.Delete(h.Context(), old))
 	p := h.state("p", good(starting))
 	if got := messageOf(p, v1alpha1.ConditionReady); got != "Task p-a of the Pipeline of this name that was before is ending" {
 		t.Errorf("it says %q", got)
