@@ -56,15 +56,23 @@ func (r *AccessReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, err
 	}
 	key := types.NamespacedName{Namespace: req.Name, Name: v1alpha1.NameDispatcher}
-	err = errors.Join(r.account(ctx, key), r.binding(ctx, key))
-	if apierrors.IsAlreadyExists(err) { // the cache does not show it yet; one that others have made it will never show
-		return ctrl.Result{RequeueAfter: existsPoll}, nil
+	var result ctrl.Result
+	var errs []error
+	for _, err := range []error{r.account(ctx, key), r.binding(ctx, key)} {
+		if apierrors.IsAlreadyExists(err) { // the cache will tell of it, or never, if others have made it
+			result.RequeueAfter = strangerPoll
+		} else if err != nil {
+			errs = append(errs, err)
+		}
 	}
-	return ctrl.Result{}, err
+	if len(errs) > 0 {
+		return ctrl.Result{}, errors.Join(errs...)
+	}
+	return result, nil
 }
 
-// existsPoll is how long to wait for the cache to show what is there already.
-const existsPoll = 5 * time.Second
+// strangerPoll is how often it is looked whether what others have made, which the cache does not show, is still there.
+const strangerPoll = time.Minute
 
 // needed reports whether a namespace has Tasks whose workers are Pods.
 func (r *AccessReconciler) needed(ctx context.Context, namespace string) (bool, error) {

@@ -144,6 +144,9 @@ func (r *Reconciler) decide(ctx context.Context, s *situation) error {
 	return err
 }
 
+// existsPoll is how long to wait for the cache to show a Pod that is there already.
+const existsPoll = 5 * time.Second
+
 // faultPoll is how often it is looked whether a person has mended what no event tells of.
 const faultPoll = 10 * time.Second
 
