@@ -174,7 +174,12 @@ func TestRefusedTask(t *testing.T) {
 	h := start(t, &Reconciler{})
 	h.create("p", chain)
 	h.there("p-c", anything)
-	h.must(h.client.Delete(h.Context(), h.pipeline("p"))) // no garbage collector, no finalizer: its Tasks stay
+	h.must(h.client.Delete(h.Context(), h.pipeline("p")))
+	for _, name := range []string{"p-a", "p-b", "p-c"} { // as kubectl delete --cascade=orphan leaves them
+		task := h.task(name)
+		task.OwnerReferences = nil
+		h.must(h.client.Update(h.Context(), task))
+	}
 	h.create("p", strings.Replace(chain, "extension: .c", "extension: .z", 1))
 	h.state("p", stalled(v1alpha1.ReasonTaskNameInUse))
 	c := h.task("p-c")

@@ -169,11 +169,20 @@ func stemOf(i int) string { return fmt.Sprintf("%05d", i) }
 // add makes some of the inputs.
 func (r *pipelineRun) add(from, to int) error {
 	for i := from; i < to; i++ {
-		if err := os.WriteFile(r.tree("in", stemOf(i)+rootExt), []byte(stemOf(i)+"\n"), 0o666); err != nil {
+		if err := moveIn(r.tree("in", stemOf(i)+rootExt), []byte(stemOf(i)+"\n")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// moveIn puts an input into its folder whole. One that is written there is taken when it has not changed for two seconds, and
+// on a busy machine a test may take longer than that to go on.
+func moveIn(path string, data []byte) error {
+	if err := os.WriteFile(path+".new", data, 0o666); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 func (r *pipelineRun) last() *host { return r.hosts[len(r.hosts)-1] }

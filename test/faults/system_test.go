@@ -283,7 +283,7 @@ func (s *system) startNode(h *host, point string) error {
 	return nil
 }
 
-// add makes input files, some of them slowly.
+// add makes input files.
 func (s *system) add(inputs []input) error {
 	for _, in := range inputs {
 		name := fmt.Sprintf("%03d.in", len(s.files))
@@ -292,7 +292,7 @@ func (s *system) add(inputs []input) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(s.tree("in", name), data, 0o666); err != nil {
+		if err := moveIn(s.tree("in", name), data); err != nil {
 			return err
 		}
 		if err := s.server.Touch(filepath.Join("in", name)); err != nil {
