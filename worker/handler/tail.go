@@ -39,7 +39,22 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) lines() []string { return lastLines(string(t.kept)) }
+func (t *tail) lines() []string { return lastLines(withoutNarration(string(t.kept))) }
+
+// withoutNarration leaves what user code printed. An item ends the line that user code began before it.
+func withoutNarration(text string) string {
+	var prints strings.Builder
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		said, item, found := strings.Cut(line, string(rune(protocol.NarrationMark)))
+		if _, err := protocol.DecodeNarration([]byte(item)); !found || err != nil {
+			said = line
+		} else if said != "" {
+			said += "\n"
+		}
+		prints.WriteString(said)
+	}
+	return prints.String()
+}
 
 // copyUntilDeath copies what a process writes to a pipe, all of it, and returns when the process is dead.
 func copyUntilDeath(to io.Writer, from *os.File, dead <-chan struct{}) {
