@@ -51,7 +51,6 @@ func programs() map[string]func() int {
 		"presumes":   func() int { reply(`{"op":"ready"}`, `{"op":"done","id":99,"seconds":1.0}`); waitForKill(); return 0 },
 		"leaves":     func() int { reply(`{"op":"ready"}`, `{"op":"bye"}`); waitForKill(); return 0 },
 		"stays":      func() int { reply(`{"op":"ready"}`); awaitTeardown(); reply(`{"op":"bye"}`); waitForKill(); return 0 },
-		"unplugs":    func() int { reply(`{"op":"ready"}`); unix.Close(protocol.ReplyFD); waitForKill(); return 0 },
 		"wrong word": func() int { reply(`{"op":"bye"}`); waitForKill(); return 0 },
 		"deaf": func() int {
 			signal.Ignore(syscall.SIGTERM)
@@ -169,17 +168,28 @@ func act(script, output string) error {
 		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "hang":
 		waitForKill()
-	case "spawn": // a child that outlives everything but a kill of the group, then hang
-		cmd := exec.Command("sh", "-c", "trap '' TERM INT HUP; sleep 1000")
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		if err := os.WriteFile(output, fmt.Append(nil, cmd.Process.Pid), 0o600); err != nil {
+	case "mute": // closes what is not its own
+		if err := syscall.Close(protocol.ReplyFD); err != nil {
 			return err
 		}
 		waitForKill()
+	case "spawn":
+		return spawn(output)
 	}
 	return fmt.Errorf("cannot %q", verb)
+}
+
+// spawn starts a child that outlives everything but a kill of the group, then hangs.
+func spawn(output string) error {
+	cmd := exec.Command("sh", "-c", "trap '' TERM INT HUP; sleep 1000")
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(output, fmt.Append(nil, cmd.Process.Pid), 0o600); err != nil {
+		return err
+	}
+	waitForKill()
+	return nil
 }
 
 // fixture is a folder with a Config for it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"tigerflow.dev/tigerflow/task/protocol"
@@ -36,8 +37,8 @@ type served struct {
 	closing  bool // no more runs
 	tearing  bool // teardown was sent
 
-	// graceAfterBye is how long the process may take to end when it has taken its leave.
-	graceAfterBye time.Duration
+	// graceAfterBye is how long the process may take to end when it has taken its leave, graceAfterEnd when its replies end.
+	graceAfterBye, graceAfterEnd time.Duration
 
 	exit   Exit  // set before ended is closed
 	parted error // how the conversation ended, for Close; set before ended is closed
@@ -50,7 +51,11 @@ const (
 	graceAfterFailed = 5 * time.Second
 	// graceAfterBye is the same for one that is torn down, for what is to be done at its exit.
 	graceAfterBye = time.Minute
+	// graceAfterEnd is the same for one whose replies end, as those of a dying process do before it is dead.
+	graceAfterEnd = 10 * time.Second
 )
+
+var errSilent = errors.New("it has closed the descriptor of its replies: leave 3, 4 and 5 open, which are the handler's")
 
 // bury unblocks who talks to the dead.
 func (h *served) bury() {
@@ -70,15 +75,19 @@ func (h *served) copyPrints() {
 // is nil if it took its leave.
 func (h *served) awaitEnd(reason error) {
 	var grace time.Duration
+	var silent bool
 	if _, failed := errors.AsType[*SetupError](reason); failed {
 		grace = graceAfterFailed
 	} else if reason == nil {
 		grace = h.graceAfterBye
+	} else if errors.Is(reason, io.EOF) {
+		grace = h.graceAfterEnd
 	}
 	if grace > 0 {
 		select {
 		case <-h.child.dead:
 		case <-time.After(grace):
+			silent = errors.Is(reason, io.EOF)
 		}
 	}
 	h.child.kill()
@@ -87,6 +96,9 @@ func (h *served) awaitEnd(reason error) {
 	h.stream.close()
 	h.exit = h.child.exit()
 	h.exit.LastLines = h.said.lines()
+	if silent && h.exit.Signal == syscall.SIGKILL { // else it was at its end, only slow
+		h.exit.Err = errSilent
+	}
 }
 
 // receive passes results on until the handler has ended.

@@ -165,13 +165,6 @@ func TestServedBreaksTheProtocol(t *testing.T) {
 	}
 }
 
-func TestServedClosesItsReplies(t *testing.T) {
-	f := setUp(t, theProgram("unplugs"))
-	if e := f.expectEnd(f.start()); e.Signal != syscall.SIGKILL {
-		t.Errorf("exit %+v, want it killed", e)
-	}
-}
-
 // The end of the process is seen though a daemon holds its pipes open.
 func TestServedEndsBesideADaemon(t *testing.T) {
 	f := setUp(t, theProgram("lingers"))
@@ -220,6 +213,19 @@ func TestServedStaysBehindItsLeave(t *testing.T) {
 	if e := f.expectEnd(h); e.Signal != syscall.SIGKILL {
 		t.Errorf("exit %+v, want it killed", e)
 	}
+}
+
+// TestServedClosesItsReplies: that the worker has killed it for that must not look like want of memory.
+func TestServedClosesItsReplies(t *testing.T) {
+	f := setUp(t, theProgram("task"))
+	h := f.start()
+	h.(*served).graceAfterEnd = time.Millisecond
+	f.expectDone(h, f.run(h, "write z"), "z")
+	r := f.run(h, "mute")
+	if e := f.expectEnd(h); e.Signal != syscall.SIGKILL || !errors.Is(e.Err, errSilent) {
+		t.Errorf("exit %+v, want it killed because %s", e, errSilent)
+	}
+	f.expectMarks(r.Mark)
 }
 
 func TestServedTeardownFails(t *testing.T) {

@@ -114,7 +114,7 @@ func launchServed(ctx context.Context, c Config, l launch) (h *served, steps *os
 		ended:    make(chan struct{}),
 		inFlight: map[uint64]struct{}{},
 
-		graceAfterBye: graceAfterBye,
+		graceAfterBye: graceAfterBye, graceAfterEnd: graceAfterEnd,
 	}
 	h.replies = protocol.NewReader(gathering{h})
 	if h.child, err = startChild(ctx, l); err != nil {
