@@ -124,7 +124,7 @@ func (r *Reconciler) advance(ctx context.Context, s *state, m *memory) (behind b
 		if gone, err := r.gone(ctx, s.pipeline); gone || err != nil {
 			return gone, err
 		}
-		if made, err := r.made(ctx, s.members, m); made || err != nil {
+		if made, err := r.made(ctx, s.pipeline, s.members, m); made || err != nil {
 			return made, err
 		}
 	}
@@ -141,23 +141,23 @@ func (r *Reconciler) gone(ctx context.Context, p *v1alpha1.Pipeline) (bool, erro
 	return now.UID != p.UID || !now.DeletionTimestamp.IsZero(), nil
 }
 
-// made reports whether a Task that is missing in the cache was made before, and is there by what the API server knows now.
-func (r *Reconciler) made(ctx context.Context, members []member, m *memory) (bool, error) {
+// made reports whether a Task that is missing in the cache was made before, and is there by what the API server knows now. A list
+// needs no right that the cache does not need as well.
+func (r *Reconciler) made(ctx context.Context, p *v1alpha1.Pipeline, members []member, m *memory) (bool, error) {
+	awaited := map[types.UID]bool{}
 	for _, member := range members {
-		last, ok := m.applied[member.want.Name]
-		if !ok || !isMissing(member) {
-			continue
-		}
-		now := &v1alpha1.Task{}
-		err := r.live.Get(ctx, client.ObjectKeyFromObject(member.want), now)
-		if client.IgnoreNotFound(err) != nil {
-			return false, err
-		}
-		if err == nil && now.UID == last.uid {
-			return true, nil
+		if last, ok := m.applied[member.want.Name]; ok && isMissing(member) {
+			awaited[last.uid] = true
 		}
 	}
-	return false, nil
+	if len(awaited) == 0 {
+		return false, nil
+	}
+	now := &v1alpha1.TaskList{}
+	if err := r.live.List(ctx, now, client.InNamespace(p.Namespace), client.MatchingLabels{v1alpha1.LabelPipeline: p.Name}); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(now.Items, func(t v1alpha1.Task) bool { return awaited[t.UID] }), nil
 }
 
 // memory is that of one Pipeline, a new one if it has none.
