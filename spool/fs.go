@@ -45,17 +45,20 @@ func makeDirOnce(parent, name string, build func(dir string) error, owned func(d
 	if err == nil {
 		err = SyncDir(staging)
 	}
+	if err != nil {
+		_ = os.RemoveAll(staging)
+		return false, err
+	}
 	target := filepath.Join(parent, name)
-	if err == nil {
-		err = os.Rename(staging, target) // refuses a target that is there
-	}
-	if err == nil || owned(target) {
+	err = os.Rename(staging, target) // refuses a target that is there
+	switch {
+	case err == nil || owned(target):
 		return true, SyncDir(parent)
-	}
-	_ = os.RemoveAll(staging)
-	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+	case errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST):
+		_ = os.RemoveAll(staging)
 		return false, nil
 	}
+	// Else it may have been renamed all the same: a host that remembers the old name would remove the files by it.
 	return false, err
 }
 
