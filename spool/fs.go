@@ -35,7 +35,8 @@ func IsFull(err error) bool {
 
 // makeDirOnce makes the folder parent/name with these files in it, whole or not at all, and reports whether this call
 // made it. A folder that is there already belongs to somebody else – or to this call, when a network file system
-// repeated a rename whose answer was lost: owned tells.
+// repeated a rename whose answer was lost: owned tells. After an error it may be there all the same, or a leftover beside it
+// whose name begins with newPrefix, which readers pass over.
 func makeDirOnce(parent, name string, build func(dir string) error, owned func(dir string) bool) (bool, error) {
 	staging := filepath.Join(parent, newPrefix+nonce())
 	if err := os.Mkdir(staging, 0o777); err != nil {
