@@ -25,7 +25,8 @@ func TestEtcdVariableIsLinked(t *testing.T) {
 }
 
 // TestIdle counts how often a control plane that nobody uses wakes up: each controller of CRDs that is left would do so
-// twice a second, etcd at its defaults 20 times.
+// twice a second, etcd at its defaults 20 times. What comes and goes (a collection of garbage, a page read from disk) is a
+// switch too: the quietest of many seconds tells of what never ends.
 func TestIdle(t *testing.T) {
 	startPlane(t)
 	eventually(t, func() error {
@@ -35,14 +36,17 @@ func TestIdle(t *testing.T) {
 		return nil
 	})
 	const (
-		watched = 5 * time.Second
-		most    = 100 // voluntary switches a second; some four a wake-up
+		watched = 2 * time.Second
+		most    = 50 // voluntary switches a second; some four a wake-up
 	)
-	before := switches(t)
-	<-time.After(watched)
-	if rate := float64(switches(t)-before) / watched.Seconds(); rate > most {
-		t.Errorf("an idle control plane makes %.0f context switches a second, want at most %d", rate, most)
-	}
+	eventually(t, func() error {
+		before := switches(t)
+		<-time.After(watched)
+		if rate := float64(switches(t)-before) / watched.Seconds(); rate > most {
+			return fmt.Errorf("an idle control plane makes %.0f context switches a second, want at most %d", rate, most)
+		}
+		return nil
+	})
 }
 
 // measuredQueues counts the goroutines that take the measure of a queue.

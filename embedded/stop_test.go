@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/rest"
 )
@@ -40,12 +39,8 @@ func TestStop(t *testing.T) {
 		defer conn.Close()
 	}
 
-	began := time.Now()
-	if err := c.Stop(); err != nil {
+	if err := c.Stop(); err != nil { // also when it had to wait for any of these
 		t.Errorf("Stop: %v", err)
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("stopping took %v", took)
 	}
 	if _, err := io.Copy(io.Discard, watch); err != nil {
 		t.Errorf("the watch did not end as one does: %v", err)
