@@ -275,11 +275,12 @@ func TestSlurmInDoubt(t *testing.T) {
 	}
 }
 
-// A closed terminal says so twice.
+// A closed terminal says so twice, a closed pipe with every line.
 func TestPass(t *testing.T) {
 	for _, tt := range []struct{ raised, want []os.Signal }{
 		{[]os.Signal{syscall.SIGHUP, syscall.SIGHUP, syscall.SIGTERM}, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}},
 		{[]os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGINT}, []os.Signal{syscall.SIGINT, syscall.SIGINT}},
+		{[]os.Signal{syscall.SIGPIPE, syscall.SIGPIPE, syscall.SIGPIPE, syscall.SIGINT}, []os.Signal{syscall.SIGPIPE, syscall.SIGINT}},
 	} {
 		raised, signals := make(chan os.Signal, len(tt.raised)), make(chan os.Signal, 2)
 		for _, s := range tt.raised {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"tigerflow.dev/tigerflow/internal/hangup"
 	"tigerflow.dev/tigerflow/spool"
 	"tigerflow.dev/tigerflow/task/cmdline"
 )
@@ -27,10 +28,17 @@ func IdleFromEnvironment() (idle time.Duration, ends bool, err error) {
 	return idle, true, nil
 }
 
-// RunWithSignals is Run until SIGINT, SIGTERM or SIGHUP, which a program started by nohup ignores. Whoever sends a third one does
-// not want to wait for anything: it ends the process.
+// RunWithSignals is Run until SIGINT, SIGTERM or SIGHUP, which a program started by nohup ignores, or until nobody reads the output
+// any more. Whoever sends a third signal does not want to wait for anything: it ends the process.
 func RunWithSignals(s Spec, o Options) error {
 	raised, signals, over := make(chan os.Signal, 2), make(chan os.Signal, 2), make(chan struct{})
+	unread := func() {
+		select {
+		case raised <- syscall.SIGPIPE:
+		default: // it is ending already
+		}
+	}
+	o.Stdout, o.Stderr = hangup.Pipe(o.Stdout, unread), hangup.Pipe(o.Stderr, unread)
 	signal.Notify(raised, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(raised, syscall.SIGHUP)
@@ -46,12 +54,13 @@ func RunWithSignals(s Spec, o Options) error {
 	return Run(context.Background(), s, o)
 }
 
-// pass hands the first two signals on. A terminal that is closed sends SIGHUP more than once, which says no more than one does.
+// pass hands the first two signals on. A terminal that is closed sends SIGHUP more than once, and two outputs may find that their
+// reader has gone, which says no more than one does.
 func pass(raised <-chan os.Signal, signals chan<- os.Signal, over <-chan struct{}) {
 	for passed := 0; passed < 2; {
 		select {
 		case s := <-raised:
-			if passed == 0 || s != syscall.SIGHUP {
+			if passed == 0 || s != syscall.SIGHUP && s != syscall.SIGPIPE {
 				passed++
 				signals <- s // it holds two
 			}

@@ -163,6 +163,8 @@ func readConfig(stderr io.Writer, data []byte, o runOptions) ([]*unstructured.Un
 // runObjects has a control plane run the objects until they are through.
 func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstructured.Unstructured, o runOptions) (err error) {
 	ready := cli.Starter()
+	ctx, stop := cli.WithHangup(ctx, &stdout, &stderr)
+	defer stop()
 	p, err := startPlane(ctx)
 	if err != nil {
 		return err
@@ -185,7 +187,7 @@ func runObjects(ctx context.Context, stdout, stderr io.Writer, objects []*unstru
 	err = f.follow(ctx)
 	f.stop()
 	if signal, ok := cli.Interrupted(ctx); ok {
-		if signal.Code == cli.ExitInterrupted { // a person waits, and can press again
+		if signal.Code != cli.ExitTerminated { // a person waits, and can press again, or nobody does
 			grace = drainGrace(objects)
 			fmt.Fprintln(stderr, "Finishing the files in hand; press Ctrl-C again to stop at once.")
 		}

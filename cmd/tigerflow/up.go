@@ -44,6 +44,8 @@ func up(ctx context.Context, stdout, stderr io.Writer, dir string, takeOver bool
 	if err != nil {
 		return err
 	}
+	ctx, stop := cli.WithHangup(ctx, &stdout, &stderr)
+	defer stop()
 	p, err := startPlane(ctx)
 	if err != nil {
 		return err

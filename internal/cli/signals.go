@@ -3,9 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"tigerflow.dev/tigerflow/internal/hangup"
 )
 
 // ExitInterrupted is what shells give a program that SIGINT ended, 128 and the signal's number; SIGTERM's follows.
@@ -17,7 +20,7 @@ const (
 // SignalError is the end that a signal asked for.
 type SignalError struct {
 	Signal os.Signal
-	Code   int
+	Code   int // the exit code that shells expect of it
 }
 
 func (e *SignalError) Error() string { return "ended by signal: " + e.Signal.String() }
@@ -61,6 +64,29 @@ func Again() (context.Context, context.CancelFunc) {
 		signal.Stop(signals)
 	}()
 	return ctx, cancel
+}
+
+// WithHangup returns a context that ends with the first SIGHUP, unless it is ignored as under nohup, or when an output turns out
+// to be a pipe that nobody reads any more. SIGHUP ends the process no more: a terminal that is closed may send another.
+func WithHangup(ctx context.Context, outputs ...*io.Writer) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	end := func(s syscall.Signal) { cancel(&SignalError{Signal: s, Code: 128 + int(s)}) }
+	for _, w := range outputs {
+		*w = hangup.Pipe(*w, func() { end(syscall.SIGPIPE) })
+	}
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, func() { cancel(nil) }
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-signals:
+			end(syscall.SIGHUP)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Interrupted returns the signal that has ended ctx, if one has.

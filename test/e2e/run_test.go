@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -143,8 +144,11 @@ func TestFailedFiles(t *testing.T) {
 
 // A signal ends a run in good order, with the file in hand done if it is quick, and the next run goes on.
 func TestInterrupt(t *testing.T) {
-	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
-		t.Run(signal.String(), func(t *testing.T) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP) // a child does not ignore what its parent catches
+	t.Cleanup(func() { signal.Stop(caught) })
+	for _, number := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(number.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWork(t)
 			for i := range 3 {
@@ -157,9 +161,9 @@ func TestInterrupt(t *testing.T) {
 			cmd.Stderr = &stderr
 			w.must(cmd.Start())
 			w.wait("a handler with a file in hand", func() bool { return exists(w.path("begun")) })
-			w.must(cmd.Process.Signal(signal))
-			if got := w.waitFor(cmd); got != code {
-				t.Errorf("exit code %d, want %d: %s", got, code, stderr.String())
+			w.must(cmd.Process.Signal(number))
+			if got, want := w.waitFor(cmd), 128+int(number); got != want {
+				t.Errorf("exit code %d, want %d: %s", got, want, stderr.String())
 			}
 			w.noneLeft()
 			w.must(os.Remove(w.path("gate")))
@@ -170,6 +174,29 @@ func TestInterrupt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A run that nobody listens to ends in good order, and the next one goes on.
+func TestUnread(t *testing.T) {
+	w := newWork(t)
+	w.put(numbered(0), "x")
+	w.task(`{handler: {command: [sh, -c, 'cat "$2/gate" >/dev/null; cp "$0" "$1"', "{input}", "{output}", $DIR]}, drainTimeout: 1s}`)
+	w.must(syscall.Mkfifo(w.path("gate"), 0o600))
+	cmd := w.command("run", "t.yaml")
+	out, into, err := os.Pipe()
+	w.must(err)
+	cmd.Stderr = into
+	w.must(out.Close())
+	w.must(cmd.Start())
+	w.must(into.Close())
+	if got, want := w.waitFor(cmd), 128+int(syscall.SIGPIPE); got != want {
+		t.Errorf("exit code %d, want %d", got, want)
+	}
+	w.noneLeft()
+	w.must(os.Remove(w.path("gate")))
+	w.write("gate", "")
+	w.good()
+	w.output(numbered(0), "x")
 }
 
 // Where nobody watches, progress is plain lines; on a terminal it is a bar.

@@ -146,6 +146,44 @@ func TestLoneTaskSignals(t *testing.T) {
 	}
 }
 
+// Ctrl-C ends also the tee that shows what a lone task says; a tee may end by itself. The file in hand gets its output.
+func TestLoneTaskBehindATee(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		signal syscall.Signal // after the end of the tee; 0 is none
+		code   int
+	}{
+		{"Ctrl-C", syscall.SIGINT, 130},
+		{"no more readers", 0, 141},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWork(t)
+			w.write("in/1.txt", "hello")
+			w.must(syscall.Mkfifo(w.path("gate"), 0o600))
+			cmd := w.lone(nil, "--", "sh", "-c", "echo begun; cat gate; cp {input} {output}")
+			out, into, err := os.Pipe()
+			w.must(err)
+			cmd.Stdout, cmd.Stderr = into, into
+			w.must(cmd.Start())
+			w.must(into.Close())
+			for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "begun"; {
+			}
+			w.must(out.Close())
+			if tt.signal != 0 {
+				w.must(cmd.Process.Signal(tt.signal))
+			}
+			w.must(os.WriteFile(w.path("gate"), nil, 0o600)) // what follows is said to nobody
+			if got := w.waitFor(cmd); got != tt.code {
+				t.Errorf("exit code %d, want %d", got, tt.code)
+			}
+			if got, err := os.ReadFile(w.path("out", "1.out")); err != nil || string(got) != "hello" {
+				t.Errorf("output %q, %v", got, err)
+			}
+		})
+	}
+}
+
 // A lone task that is killed outright leaves nothing behind, and the next run goes on.
 func TestLoneTaskKilled(t *testing.T) {
 	w := newWork(t)
