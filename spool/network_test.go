@@ -105,6 +105,32 @@ func TestLockKnownLater(t *testing.T) {
 	must(t, l.Close())
 }
 
+// TestLockRenamedAllTheSame: a host that knows the epoch's folder by its old name only does not empty it.
+func TestLockRenamedAllTheSame(t *testing.T) {
+	s, host := mounted(t, faultfs.Options{Names: time.Hour})
+	host.Decide(func(c faultfs.Call) faultfs.Fault {
+		switch c.Op {
+		case faultfs.OpRename:
+			return faultfs.Fault{Repeat: strings.HasSuffix(c.Path, epochName(1))}
+		case faultfs.OpRmdir: // which would say that it is gone
+			return faultfs.Fault{Before: syscall.EIO}
+		}
+		return faultfs.Fault{}
+	})
+	if _, err := (&Contender{Spool: s, Owner: testOwner}).Try(); err == nil {
+		t.Fatal("the lock was taken")
+	}
+	dir := t.TempDir()
+	other, err := host.Server().Mount("b", dir, faultfs.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, other.Close()) })
+	here, err := filepath.Rel(string(s.Spec().OutputDir), s.epochDir(1))
+	must(t, err)
+	if _, err := os.Stat(filepath.Join(dir, "out", here, "owner.json")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestJournalSurvivesALateRefusal: a client tells of a full server at the sync only, and has dropped the data by then.
 func TestJournalSurvivesALateRefusal(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
