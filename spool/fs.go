@@ -12,8 +12,8 @@ import (
 )
 
 // IsStorage reports whether err says that the storage, not the file at hand, is at fault: it is full, over quota, read
-// only, it failed, or it hung until the call was interrupted (language runtimes repeat any other EINTR by themselves).
-// Work waits until the storage is well again.
+// only, it failed, its server is out of reach, or it hung until the call was interrupted (language runtimes repeat any other
+// EINTR by themselves). Work waits until the storage is well again.
 func IsStorage(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && IsStorageErrno(errno)
@@ -23,6 +23,9 @@ func IsStorage(err error) bool {
 func IsStorageErrno(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.EROFS, syscall.EINTR:
+		return true
+	// A Lustre client that was evicted, a FUSE daemon that died, BeeGFS, CIFS, and NFS mounted softerr.
+	case syscall.ESHUTDOWN, syscall.ENOTCONN, syscall.ECOMM, syscall.EHOSTDOWN, syscall.ETIMEDOUT:
 		return true
 	}
 	return false

@@ -23,6 +23,8 @@ func TestIsStorage(t *testing.T) {
 		{at(syscall.EIO), true, false},
 		{at(syscall.ESTALE), true, false},
 		{at(syscall.EROFS), true, false},
+		{at(syscall.ESHUTDOWN), true, false},
+		{at(syscall.ENOTCONN), true, false},
 		{errors.Join(errors.New("first"), at(syscall.EIO)), true, false},
 		{at(syscall.ENOENT), false, false},
 		{at(syscall.EACCES), false, false},

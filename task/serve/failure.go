@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
+	"net"
 	"reflect"
 	"runtime/debug"
 	"syscall"
@@ -27,7 +28,8 @@ func guard(f func() error) (failure *protocol.Failure) {
 
 func describe(err error) *protocol.Failure {
 	f := &protocol.Failure{Type: typeName(err), Message: err.Error()}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+	_, socket := errors.AsType[*net.OpError](err) // whose numbers are also those of a file server out of reach
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && !socket {
 		f.Errno = int(errno)
 	}
 	// Errors that know where they were made print it with %+v.

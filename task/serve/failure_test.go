@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -44,6 +45,14 @@ func TestGuard(t *testing.T) {
 		}},
 		{"joined with the typed one first", func() error { return errors.Join(syscall.ENOSPC, fs.ErrInvalid) }, &protocol.Failure{
 			Type: "Errno", Message: "no space left on device\ninvalid argument", Errno: int(syscall.ENOSPC),
+		}},
+		{"file server out of reach", func() error { return &fs.PathError{Op: "read", Path: "x", Err: syscall.ETIMEDOUT} }, &protocol.Failure{
+			Type: "PathError", Message: "read x: connection timed out", Errno: int(syscall.ETIMEDOUT),
+		}},
+		{"socket", func() error {
+			return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ETIMEDOUT)}
+		}, &protocol.Failure{
+			Type: "OpError", Message: "dial tcp: connect: connection timed out",
 		}},
 		{"error with a stack", func() error { return stackError{} }, &protocol.Failure{
 			Type: "error", Message: "short", Traceback: "short\nmade here",

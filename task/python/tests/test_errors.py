@@ -58,6 +58,8 @@ class RunErrorTest(HandlerTest):
             ("raise ValueError('\\udce9 \\u00e9')", "ValueError", "\\udce9 \u00e9", None),
             ("open('/nowhere')", "FileNotFoundError", "[Errno 2] No such file or directory: '/nowhere'", 2),
             ("raise OSError(28, 'No space left on device')", "OSError", "[Errno 28] No space left on device", 28),
+            ("raise OSError(110, 'out of reach', 'x')", "TimeoutError", "[Errno 110] out of reach: 'x'", 110),
+            ("raise OSError(110, 'of a socket')", "TimeoutError", "[Errno 110] of a socket", None),
             ("raise OSError('no number')", "OSError", "no number", None),
             ("raise OSError([1], 'odd')", "OSError", "[Errno [1]] odd", None),
             ("import socket; raise socket.gaierror(-2, 'unknown')", "gaierror", "[Errno -2] unknown", None),

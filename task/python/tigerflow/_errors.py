@@ -1,10 +1,13 @@
 """Exceptions as the worker is told of them."""
 
+import errno
 import sys
 import traceback
 
 MESSAGE_LIMIT = 16 << 10
 TRACEBACK_LIMIT = 64 << 10
+
+_NETWORK = (errno.ESHUTDOWN, errno.ENOTCONN, errno.ECOMM, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
 class TaskError(Exception):
@@ -65,10 +68,13 @@ def _is_ours(namespace):
 def _errno(error):
     """Returns error.errno if it is a number of the operating system.
 
-    Name look-ups and TLS raise OSErrors with numbers of their own: ssl.SSL_ERROR_SYSCALL would pass for EIO.
+    Name look-ups and TLS raise OSErrors with numbers of their own: ssl.SSL_ERROR_SYSCALL would pass for EIO. Sockets share
+    some with storage whose server is out of reach, which name a file.
     """
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if type(number) is not int or number <= 0:
+        return None
+    if number in _NETWORK and error.filename is None:
         return None
     ssl = sys.modules.get("ssl")
     if ssl is not None and isinstance(error, ssl.SSLError):
