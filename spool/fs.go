@@ -41,19 +41,19 @@ func IsFull(err error) bool {
 // repeated a rename whose answer was lost: owned tells. After an error it may be there all the same, or a leftover beside it
 // whose name begins with newPrefix, which readers pass over.
 func makeDirOnce(parent, name string, build func(dir string) error, owned func(dir string) bool) (bool, error) {
-	staging := filepath.Join(parent, newPrefix+nonce())
-	if err := os.Mkdir(staging, 0o777); err != nil {
-		return false, err
+	staging, target := filepath.Join(parent, newPrefix+nonce()), filepath.Join(parent, name)
+	err := os.Mkdir(staging, 0o777)
+	if err != nil {
+		return false, tempError{err, staging, target}
 	}
-	err := build(staging)
+	err = build(staging)
 	if err == nil {
 		err = SyncDir(staging)
 	}
 	if err != nil {
 		_ = os.RemoveAll(staging)
-		return false, err
+		return false, tempError{err, staging, target}
 	}
-	target := filepath.Join(parent, name)
 	err = os.Rename(staging, target) // refuses a target that is there
 	switch {
 	case err == nil || owned(target):
@@ -63,8 +63,19 @@ func makeDirOnce(parent, name string, build func(dir string) error, owned func(d
 		return false, nil
 	}
 	// Else it may have been renamed all the same: a host that remembers the old name would remove the files by it.
-	return false, err
+	return false, tempError{err, staging, target}
 }
+
+// tempError tells the name that a temporary was to get in place of its own: the same fault twice says the same, which a status
+// that is written when it changes relies on.
+type tempError struct {
+	error
+	tmp, path string
+}
+
+func (e tempError) Error() string { return strings.ReplaceAll(e.error.Error(), e.tmp, e.path) }
+
+func (e tempError) Unwrap() error { return e.error }
 
 // removeAll is os.RemoveAll for what user code leaves: folders that it made read-only are opened up first.
 func removeAll(path string) error {
@@ -88,7 +99,11 @@ func writeFileOnce(path string, data []byte) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = os.Remove(tmp) }()
-	return publish(tmp, path)
+	published, err := publish(tmp, path)
+	if err != nil {
+		err = tempError{err, tmp, path}
+	}
+	return published, err
 }
 
 // writeFile replaces a file at once: readers see the old one or the new one.
@@ -108,8 +123,9 @@ func replace(tmp, path string) error {
 	}
 	if err != nil {
 		_ = os.Remove(tmp)
+		return tempError{err, tmp, path}
 	}
-	return err
+	return nil
 }
 
 // rename renames what nobody else can. If only the answer was lost, on the way or by a client that asked twice, the old name
@@ -130,12 +146,12 @@ func writeTemp(path string, data []byte) (string, error) {
 	tmp := filepath.Join(filepath.Dir(path), newPrefix+nonce())
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return "", err
+		return "", tempError{err, tmp, path}
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		_ = os.Remove(tmp)
-		return "", err
+		return "", tempError{err, tmp, path}
 	}
 	return tmp, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -205,4 +206,38 @@ func TestListNames(t *testing.T) {
 func TestSyncDir(t *testing.T) {
 	must(t, SyncDir(t.TempDir()))
 	wantIs(t, SyncDir(filepath.Join(t.TempDir(), "absent")), fs.ErrNotExist)
+}
+
+// TestErrorsRepeat: a fault that goes on is told in the same words each time.
+func TestErrorsRepeat(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for what, try := range map[string]func() error{
+		"a folder": func() error {
+			_, err := makeDirOnce(missing, "x", nil, nil)
+			return err
+		},
+		"a file in a folder": func() error {
+			_, err := makeDirOnce(filepath.Dir(missing), "x", func(dir string) error {
+				return writeFile(filepath.Join(dir, "missing", "a"), nil)
+			}, nil)
+			return err
+		},
+		"a file once": func() error {
+			_, err := writeFileOnce(filepath.Join(missing, "x"), nil)
+			return err
+		},
+		"a file": func() error { return writeFile(filepath.Join(missing, "x"), nil) },
+		"a file in the place of a folder": func() error {
+			must(t, os.MkdirAll(filepath.Join(filepath.Dir(missing), "folder", "below"), 0o700))
+			return writeFile(filepath.Join(filepath.Dir(missing), "folder"), nil)
+		},
+	} {
+		err, again := try(), try()
+		if err == nil || again == nil || err.Error() != again.Error() {
+			t.Errorf("%s: %v, then %v", what, err, again)
+		}
+		if strings.Contains(fmt.Sprint(err), newPrefix) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }

@@ -88,7 +88,8 @@ func IsUsage(err error) bool {
 		default:
 		}
 	}
-	return isRefused(err)
+	refused, ok := errors.AsType[*flow.RefusedError](err)
+	return ok && refused.Reason != flow.StorageFull && refused.Reason != flow.StorageError
 }
 
 const (

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -195,6 +196,43 @@ func TestDiskFull(t *testing.T) {
 		if !strings.Contains(line, "free space; no file is lost, work goes on by itself") && !strings.Contains(line, " files, ") {
 			t.Errorf("stderr has the line %q", line)
 		}
+	}
+}
+
+// A disk that is full from the start is no mistake of the user's, and is told of once.
+func TestFullFromTheStart(t *testing.T) {
+	w := newWork(t)
+	w.put("a.txt", "x")
+	w.mount(0, "size=1m")
+	if err := os.WriteFile(w.path("out", "ballast"), bytes.Repeat([]byte("b"), 2<<20), 0o644); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	full := func(task string) string {
+		return "making the spool: write " + w.path("out", ".tigerflow", "tasks", task, "spool.json") + ": no space left on device: free space; no file is lost\n"
+	}
+	if r, want := w.finish(w.lone(nil, "echo")), "error: "+full("Echo"); r.code != 1 || r.stderr != want {
+		t.Errorf("a lone task: exit code %d, stderr %q, want %q", r.code, r.stderr, want)
+	}
+
+	w.task(`{handler: {builtin: echo}}`)
+	cmd := w.command("run", "t.yaml")
+	stderr := w.file("stderr")
+	cmd.Stderr = stderr
+	w.must(cmd.Start())
+	w.wait("a word of progress", func() bool {
+		text, err := os.ReadFile(stderr.Name())
+		w.must(err)
+		return bytes.Contains(text, []byte("0 of 0 files"))
+	})
+	w.must(os.Remove(w.path("out", "ballast")))
+	if code := w.waitFor(cmd); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	w.output("a.txt", "x")
+	text, err := os.ReadFile(stderr.Name())
+	w.must(err)
+	if want := "t: StorageFull: " + full("t"); strings.Count(string(text), "StorageFull") != 1 || !strings.Contains(string(text), want) {
+		t.Errorf("stderr %q, want %q once", text, want)
 	}
 }
 
