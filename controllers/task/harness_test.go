@@ -183,7 +183,7 @@ func (h *harness) patch(spec string) {
 	h.must(h.client.Patch(h.Context(), h.named(), client.RawPatch(types.MergePatchType, text)))
 }
 
-// caughtUp waits until the controller's cache shows the Task as it is.
+// caughtUp waits until the controller's cache shows the Task as it is, and until what was begun before that has ended.
 func (h *harness) caughtUp() {
 	h.Helper()
 	h.wait("the cache to catch up", func() bool {
@@ -191,6 +191,7 @@ func (h *harness) caughtUp() {
 		h.must(h.rec.Client.Get(h.Context(), h.key, cached))
 		return cached.ResourceVersion == h.get().ResourceVersion
 	})
+	h.pokes(1)
 }
 
 func (h *harness) named() *v1alpha1.Task {
