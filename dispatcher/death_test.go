@@ -204,6 +204,22 @@ func TestWorkersTroubleIsShown(t *testing.T) {
 	r.drained()
 }
 
+// TestTroublesOfSeveral: what is told does not jump between them, as each jump would be news.
+func TestTroublesOfSeveral(t *testing.T) {
+	r := newRig(t)
+	r.begin()
+	for i := range 8 {
+		w := r.worker(i, 1)
+		must(t, w.w.Journal.Append(spool.Event{Kind: spool.EventPaused, Failure: &spool.Failure{Type: "StorageError", Message: fmt.Sprint(i)}}))
+		must(t, w.w.Journal.Flush())
+	}
+	for range 10 {
+		if s := r.after(time.Second); s.Storage == nil || s.Storage.Message != "0" {
+			t.Fatalf("storage: %+v", s.Storage)
+		}
+	}
+}
+
 // TestHeartbeatsAreNews: they show what is in hand, and take no place in the ledger.
 func TestHeartbeatsAreNews(t *testing.T) {
 	r, w, h := threeInHand(t)

@@ -110,11 +110,11 @@ func (d *Dispatcher) survey() *Snapshot {
 			continue
 		}
 		s.Workers = append(s.Workers, WorkerState{ID: id, News: w.beat, InHand: w.inHand})
-		if s.Storage == nil {
-			s.Storage = w.trouble
-		}
 	}
 	slices.SortFunc(s.Workers, func(a, b WorkerState) int { return cmp.Compare(a.ID, b.ID) })
+	for _, w := range s.Workers { // the first in order: what is told does not jump between those of several
+		s.Storage = cmp.Or(s.Storage, d.workers[w.ID].trouble)
+	}
 	s.Running = max(0, min(d.inBatches-d.queuedFiles, int64(len(s.Workers)*d.spec.InHand())))
 	s.Pending = d.waiting + d.inBatches - s.Running
 	s.Staged = d.waiting + d.inBatches + d.done + d.failed
