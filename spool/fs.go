@@ -24,7 +24,7 @@ func IsStorageErrno(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.EROFS, syscall.EINTR:
 		return true
-	// A Lustre client that was evicted, a FUSE daemon that died, BeeGFS, CIFS, and NFS mounted softerr.
+	// What is said of a server that is gone: by parallel file systems, FUSE, CIFS, and NFS mounted softerr.
 	case syscall.ESHUTDOWN, syscall.ENOTCONN, syscall.ECOMM, syscall.EHOSTDOWN, syscall.ETIMEDOUT:
 		return true
 	}

@@ -109,10 +109,10 @@ func TestLockKnownLater(t *testing.T) {
 func TestLockRenamedAllTheSame(t *testing.T) {
 	s, host := mounted(t, faultfs.Options{Names: time.Hour})
 	host.Decide(func(c faultfs.Call) faultfs.Fault {
-		switch c.Op {
-		case faultfs.OpRename:
-			return faultfs.Fault{Repeat: strings.HasSuffix(c.Path, epochName(1))}
-		case faultfs.OpRmdir: // which would say that it is gone
+		switch {
+		case c.Op == faultfs.OpRename && strings.HasSuffix(c.Path, epochName(1)):
+			return faultfs.Fault{Repeat: true}
+		case c.Op == faultfs.OpRmdir: // which would say that it is gone
 			return faultfs.Fault{Before: syscall.EIO}
 		}
 		return faultfs.Fault{}

@@ -23,6 +23,7 @@ type taskFlow struct {
 	suspended bool      // the Task was when it was last looked at
 	completed int64     // the generation that came to its end
 	wrote     time.Time // when the counters were last written
+	judged    time.Time // when the conditions were
 	failing   bool      // the last write of the status failed
 	mute      time.Time // before which it is not tried again
 	reported  *dispatcher.Snapshot

@@ -56,9 +56,10 @@ type write struct {
 }
 
 type options struct {
-	slurm  executor.Executor // the controller is a bridge called mine, with this executor
-	period time.Duration
-	owns   func(*v1alpha1.Task) bool
+	slurm   executor.Executor // the controller is a bridge called mine, with this executor
+	period  time.Duration
+	owns    func(*v1alpha1.Task) bool
+	explain func(string) string
 	// as where a garbage collector ends the workers of deleted Tasks
 	collected bool
 	view      func(*v1alpha1.Task, executor.Executor) executor.Executor                      // the Backend's executor for a Task
@@ -103,7 +104,7 @@ func start(t *testing.T, o options) *harness {
 		local.For = func(t *v1alpha1.Task) executor.Executor { return o.view(t, workers) }
 	}
 	h.rec = &Reconciler{
-		Client: mgr.GetClient(), Log: slog.New(slog.DiscardHandler), Plane: "test", Period: o.period, Finalize: !o.collected, Owns: o.owns,
+		Client: mgr.GetClient(), Log: slog.New(slog.DiscardHandler), Plane: "test", Period: o.period, Finalize: !o.collected, Owns: o.owns, Explain: o.explain,
 		Backends: map[v1alpha1.TaskType]Backend{v1alpha1.TaskLocal: local, v1alpha1.TaskLocalAsync: local},
 	}
 	if o.slurm != nil {

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskF
 		}
 		f.wrote, f.reported = s.now, s.snapshot
 	}
+	return r.writeConditions(ctx, t, f, s)
+}
+
+// writeConditions applies what is said of the Task, and of its workers. f is nil of a Task that nothing here runs.
+func (r *Reconciler) writeConditions(ctx context.Context, t *v1alpha1.Task, f *taskFlow, s *state) error {
 	status := v1alpha1.TaskStatus{ObservedGeneration: t.Generation, Workers: s.workers(), Conditions: s.conditions()}
 	for i := range status.Conditions {
 		c := &status.Conditions[i]
@@ -76,10 +82,40 @@ func (r *Reconciler) writeStatus(ctx context.Context, t *v1alpha1.Task, f *taskF
 		}
 	}
 	have := v1alpha1.TaskStatus{ObservedGeneration: t.Status.ObservedGeneration, Workers: t.Status.Workers, Conditions: t.Status.Conditions}
-	if apiequality.Semantic.DeepEqual(status, have) {
+	if apiequality.Semantic.DeepEqual(status, have) || f != nil && sameButWords(status, have) && !s.over(r.Period, f.judged) {
 		return nil
 	}
-	return r.applyStatus(ctx, t, status, v1alpha1.FieldOwnerTask)
+	if err := r.applyStatus(ctx, t, status, v1alpha1.FieldOwnerTask); err != nil {
+		return err
+	}
+	if f != nil {
+		f.judged = s.now
+	}
+	return nil
+}
+
+// sameButWords reports whether two statuses differ in the messages of their conditions at most. A message may be another with each look, and a
+// write calls for the next look.
+func sameButWords(a, b v1alpha1.TaskStatus) bool {
+	return apiequality.Semantic.DeepEqual(wordless(a), wordless(b))
+}
+
+func wordless(s v1alpha1.TaskStatus) v1alpha1.TaskStatus {
+	s.Conditions = slices.Clone(s.Conditions)
+	for i := range s.Conditions {
+		s.Conditions[i].Message = ""
+	}
+	return s
+}
+
+// over reports whether the period since the last write is over. If not, the Task is looked at again when it is.
+func (s *state) over(period time.Duration, last time.Time) bool {
+	wait := period - s.now.Sub(last)
+	if wait <= 0 {
+		return true
+	}
+	s.wait(wait)
+	return false
 }
 
 // due reports whether the counters are to be written now. Those that only move on wait for the period.
@@ -87,12 +123,7 @@ func (f *taskFlow) due(s *state, period time.Duration) bool {
 	if f.reported == nil || significant(f.reported, s.snapshot) || s.finished {
 		return true
 	}
-	wait := period - s.now.Sub(f.wrote)
-	if wait <= 0 {
-		return true
-	}
-	s.wait(wait)
-	return false
+	return s.over(period, f.wrote)
 }
 
 // significant reports whether a Snapshot shows more than that the counters have moved on.

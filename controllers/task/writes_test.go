@@ -141,6 +141,21 @@ func TestCountersMoveOn(t *testing.T) {
 	h.counts(files(0, 0, 4, 0))
 }
 
+// Conditions of which no more than the words change wait for the period as well: a write calls for the next look, which may find
+// other words.
+func TestWordsKeepTheirPace(t *testing.T) {
+	looks := 0
+	h := start(t, options{period: time.Hour, explain: func(string) string { looks++; return fmt.Sprintf("look %d", looks) }})
+	h.create(`{handler: {builtin: echo}}`)
+	h.state(refused(v1alpha1.ReasonInputNotFound))
+	h.pokes(20)
+	if n := len(h.written()); n > 5 { // one, and one for each look at a cache that did not show it yet
+		t.Errorf("the conditions were written %d times", n)
+	}
+	h.put("a.txt")
+	h.state(idle)
+}
+
 // A cache that does not show the end of a Task yet does not begin it anew.
 func TestStaleCacheAfterComplete(t *testing.T) {
 	var frozen atomic.Pointer[v1alpha1.Task]
