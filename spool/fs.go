@@ -58,11 +58,14 @@ func makeDirOnce(parent, name string, build func(dir string) error, owned func(d
 	switch {
 	case err == nil || owned(target):
 		return true, SyncDir(parent)
-	case errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST):
-		_ = os.RemoveAll(staging)
+	case IsStorage(err) && !IsFull(err), errors.Is(err, fs.ErrNotExist):
+		// It may have been renamed all the same: a host that remembers the old name would remove the files by it.
+		return false, tempError{err, staging, target}
+	}
+	_ = os.RemoveAll(staging)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
 		return false, nil
 	}
-	// Else it may have been renamed all the same: a host that remembers the old name would remove the files by it.
 	return false, tempError{err, staging, target}
 }
 
