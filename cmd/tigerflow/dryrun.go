@@ -13,11 +13,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
+	"tigerflow.dev/tigerflow/config/crd"
 	"tigerflow.dev/tigerflow/controllers/task"
+	"tigerflow.dev/tigerflow/embedded"
 	"tigerflow.dev/tigerflow/executor/workerbin"
 	"tigerflow.dev/tigerflow/internal/cli"
 	"tigerflow.dev/tigerflow/pipeline"
@@ -29,8 +33,11 @@ import (
 // shownFiles is how many names a dry run shows.
 const shownFiles = 10
 
-// dryRun says what would be run. The schema is asked only when it is.
-func dryRun(ctx context.Context, out io.Writer, objects []*unstructured.Unstructured) error {
+// dryRun says what would be run, if a control plane takes the objects as they are.
+func dryRun(ctx context.Context, out io.Writer, objects []*unstructured.Unstructured, path string) error {
+	if err := admit(ctx, objects, path); err != nil {
+		return err
+	}
 	for i, u := range objects {
 		if i > 0 {
 			fmt.Fprintln(out)
@@ -42,6 +49,30 @@ func dryRun(ctx context.Context, out io.Writer, objects []*unstructured.Unstruct
 			err = dryRunPipeline(ctx, out, u)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admit has a control plane take the objects that does nothing about them, and ends with them.
+func admit(ctx context.Context, objects []*unstructured.Unstructured, path string) (err error) {
+	embedded.Quiet(logr.FromContextOrDiscard(ctx))
+	crds, err := crd.All()
+	if err != nil {
+		return err
+	}
+	control, err := embedded.Start(ctx, embedded.Options{CRDs: crds})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, control.Stop()) }()
+	c, err := client.New(control.RESTConfig(), client.Options{Scheme: newScheme()})
+	if err != nil {
+		return err
+	}
+	for _, u := range objects {
+		if err := create(ctx, c, u, path); err != nil {
 			return err
 		}
 	}
@@ -87,12 +118,12 @@ func dryRunPipeline(ctx context.Context, out io.Writer, u *unstructured.Unstruct
 // planJobs is what would be handed to sbatch for the first worker of each Slurm task.
 func planJobs(out io.Writer, tasks []*v1alpha1.Task) error {
 	for _, t := range tasks {
-		if t.Spec.Type != v1alpha1.TaskSlurm {
-			continue
-		}
 		s, err := task.Preview(t)
 		if err != nil {
 			return cli.UsageError{Err: fmt.Errorf("task %s: %w", t.DisplayName(), err)}
+		}
+		if t.Spec.Type != v1alpha1.TaskSlurm {
+			continue
 		}
 		command, script, err := slurmbridge.Preview(s, workerbin.Name)
 		if err != nil {
@@ -135,21 +166,21 @@ func runsOf(h *v1alpha1.Handler) string {
 func planInputs(ctx context.Context, out io.Writer, first *v1alpha1.Task, steps []staging.Step) error {
 	s := &first.Spec
 	dir, output := directory(&s.Workspace, s.Input.Directory), directory(&s.Workspace, s.Output.Directory)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return cli.UsageError{Err: fmt.Errorf("the input directory: %w", err)}
-	}
 	settled, err := settledOf(first, output)
 	if err != nil {
 		return err
 	}
 	var names []string
-	for _, e := range entries {
-		stem, ok := spool.MatchInput(e.Name(), s.Input.Extension)
-		if ok && !e.IsDir() && !settled[spool.Name(e.Name())] && !there(output, spool.OutputName(stem, s.Output.Extension)) && !there(output, spool.ErrName(stem)) {
-			names = append(names, e.Name())
+	err = eachFile(dir, s.Input.Extension, s.Input.Recursive != nil && *s.Input.Recursive, func(stem string) {
+		name := stem + s.Input.Extension
+		if !settled[spool.Name(name)] && !there(output, spool.OutputName(stem, s.Output.Extension)) && !there(output, spool.ErrName(stem)) {
+			names = append(names, name)
 		}
+	})
+	if err != nil {
+		return cli.UsageError{Err: fmt.Errorf("the input directory: %w", err)}
 	}
+	slices.Sort(names)
 	fmt.Fprintf(out, "%s in %s to be processed\n", plural(int64(len(names)), "file", "files"), dir)
 	if len(steps) > 0 {
 		if names, err = planStaging(ctx, out, dir, names, steps); err != nil {

@@ -93,7 +93,7 @@ func runFile(ctx context.Context, stdout, stderr io.Writer, o runOptions) error 
 	case err != nil:
 		return err
 	case o.dryRun:
-		return dryRun(ctx, stdout, objects)
+		return dryRun(ctx, stdout, objects, o.args[0])
 	case o.background:
 		return runInBackground(ctx, stdout, stderr, objects)
 	}
