@@ -1,6 +1,9 @@
 package v1alpha1
 
 // Workspace is the directory that a Task works in.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.volume) || !self.path.contains(':')",fieldPath=".path",message="path must not contain ':', as no volume is mounted at such a one: choose another path"
+// +kubebuilder:validation:XValidation:rule="!has(self.volume) || !self.path.matches('^(/+[.]?)*(/+((tmp|staging)(/+[.]?)*|tigerflow(/.*)?))?$')",fieldPath=".path",message="/, /tmp, /staging and /tigerflow are the engine's own in pods: choose another path, or a directory in /tmp or /staging"
 type Workspace struct {
 	// path is the absolute path of the directory, the same in every pod, container and compute node. A Slurm bridge may be told
 	// that its nodes have it elsewhere.
@@ -32,7 +35,7 @@ type PersistentVolumeClaim struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ClaimName string `json:"claimName,omitempty"`
 
 	// subPath is the directory of the volume that becomes the workspace, relative to the volume's root.

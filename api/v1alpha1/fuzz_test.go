@@ -22,7 +22,7 @@ func TestWhatTheSchemaAdmitsDecodes(t *testing.T) {
 }
 
 func testWhatTheSchemaAdmitsDecodes(t *testing.T, a *admission) {
-	const tries = 1500
+	const tries = 2000
 	admitted, seen := 0, map[string]bool{}
 	for seed := range uint64(tries) {
 		if obj, ok := tryGenerated(t, a, seed, 0.004); ok {

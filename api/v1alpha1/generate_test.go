@@ -79,12 +79,39 @@ func (g *generator) object(s *schema.Structural, v *schema.ValueValidation) map[
 			obj[name] = g.value(&property)
 		}
 	}
+	if values, ok := s.Properties["values"]; ok {
+		g.relate(obj, &values)
+	}
 	if s.AdditionalProperties != nil {
 		for range g.size(v.MinProperties, v.MaxProperties, 3) {
-			obj[g.letters(0, 6)] = g.value(s.AdditionalProperties.Structural)
+			obj[g.key(s)] = g.value(s.AdditionalProperties.Structural)
 		}
 	}
 	return obj
+}
+
+// relate gives a requirement about labels the values that its operator takes.
+func (g *generator) relate(obj map[string]any, values *schema.Structural) {
+	switch obj["operator"] {
+	case "Exists", "DoesNotExist":
+		delete(obj, "values")
+	case "Gt", "Lt":
+		obj["values"] = []any{"7"}
+	default:
+		obj["values"] = g.value(values)
+	}
+}
+
+// keysRule is what a map says of its keys.
+var keysRule = regexp.MustCompile(`matches\('([^']*)'\)\)$`)
+
+func (g *generator) key(s *schema.Structural) string {
+	for _, rule := range s.XValidations {
+		if match := keysRule.FindStringSubmatch(rule.Rule); match != nil {
+			return g.matching(mustParse(match[1]))
+		}
+	}
+	return g.letters(0, 6)
 }
 
 func (g *generator) integer(v *schema.ValueValidation) any {

@@ -13,7 +13,7 @@ type Mount struct {
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f:]+$`
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="path must be absolute: start it with a slash"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('(^|/)[.][.](/|$)')",message="path must not contain '..': write the path that it leads to"
-	// +kubebuilder:validation:XValidation:rule="self != '/tmp' && self != '/tigerflow' && !self.startsWith('/tigerflow/')",message="/tmp and /tigerflow are the engine's own: choose another path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(/+[.]?)*(/+(tmp(/+[.]?)*|tigerflow(/.*)?))?$')",message="/, /tmp and /tigerflow are the engine's own: choose another path"
 	Path string `json:"path,omitempty"`
 
 	// persistentVolumeClaim is a claim in the Task's namespace.
@@ -39,6 +39,6 @@ type ConfigMapReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name,omitempty"`
 }

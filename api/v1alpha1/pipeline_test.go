@@ -50,6 +50,7 @@ func TestPipelineAdmission(t *testing.T) {
 		{"type and member", "tasks: [{name: a, type: Slurm, output: {extension: .x}, handler: {builtin: echo}}]", "slurm is required when type is Slurm"},
 		{"many workers of a local task", "tasks: [{name: a, scaling: {maxWorkers: 2}, " + task + "}]", "has one worker"},
 		{"handler missing", "tasks: [{name: a, type: Local, output: {extension: .x}}]", "spec.tasks[0].handler: Required"},
+		{"mount over the workspace", "workspace: {path: /data}, tasks: [{name: a, container: {mounts: [{path: /data, configMap: {name: c}}]}, " + task + "}]", "spec.tasks: Invalid value: the workspace has the path of a mount"},
 		{"policies", "inputPolicy: Delete, tasks: [{name: a, outputPolicy: Delete, " + task + "}]", ""},
 		{"policy unknown", "inputPolicy: Keep", "spec.inputPolicy: Unsupported value"},
 		{"intermediates 0", "maxIntermediates: 0", "greater than or equal to 1"},

@@ -59,6 +59,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.workspace == oldSelf.workspace",fieldPath=".workspace",reason=FieldValueForbidden,message="workspace is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="self.input == oldSelf.input",fieldPath=".input",reason=FieldValueForbidden,message="input is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="self.output == oldSelf.output",fieldPath=".output",reason=FieldValueForbidden,message="output is immutable: delete the Pipeline (outputs and progress stay) and apply it anew"
+// +kubebuilder:validation:XValidation:rule="self.tasks.all(t, !has(t.container) || !has(t.container.mounts) || !t.container.mounts.exists(m, m.path == self.workspace.path))",fieldPath=".tasks",message="the workspace has the path of a mount in container.mounts of a task: choose another path for the mount"
 type PipelineSpec struct {
 	// workspace is the directory that everything else is relative to. Immutable.
 	// +required

@@ -6,7 +6,7 @@ type Pod struct {
 	// nodeSelector has the labels that a node must have. Example: {nvidia.com/gpu.product: NVIDIA-A100}
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317)",message="a label's name has at most 317 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))",message="a label's name has letters, digits, '-', '_' and '.', at most 63, and may have a domain and a slash before it"
 	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
 	// tolerations are the taints of nodes that keep no worker away.
@@ -24,14 +24,14 @@ type Pod struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 
 	// runtimeClassName is that of a RuntimeClass. Default: the node's own runtime. Example: nvidia
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	RuntimeClassName string `json:"runtimeClassName,omitempty"`
 
 	// imagePullSecrets name the Secrets of the namespace by which images are pulled. Example: [{name: registry}]
@@ -44,7 +44,7 @@ type Pod struct {
 	// labels are further labels of the pods. Those of tigerflow.dev are the engine's own. Example: {team: astro}
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317)",message="a label's name has at most 317 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))",message="a label's name has letters, digits, '-', '_' and '.', at most 63, and may have a domain and a slash before it"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('tigerflow.dev/'))",message="labels of tigerflow.dev are the engine's own: choose another prefix"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
@@ -52,7 +52,7 @@ type Pod struct {
 	// Example: {sidecar.istio.io/inject: "false"}
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317)",message="an annotation's name has at most 317 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && k.lowerAscii().matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))",message="an annotation's name has letters, digits, '-', '_' and '.', at most 63, and may have a domain and a slash before it"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('tigerflow.dev/'))",message="annotations of tigerflow.dev are the engine's own: choose another prefix"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 }
@@ -74,7 +74,7 @@ type SecretReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name,omitempty"`
 }
 
@@ -88,6 +88,7 @@ type Toleration struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`
 	Key string `json:"key,omitempty"`
 
 	// operator is Equal (the taint has the value) or Exists (whatever its value). Default: Equal
@@ -99,6 +100,7 @@ type Toleration struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$`
 	Value string `json:"value,omitempty"`
 
 	// effect is that of the taint. Default: any.

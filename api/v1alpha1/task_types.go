@@ -82,6 +82,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.slurm) || !has(oldSelf.slurm) || self.slurm.bridge == oldSelf.slurm.bridge",fieldPath=".slurm.bridge",reason=FieldValueForbidden,message="slurm.bridge is immutable: delete the Task (outputs and progress stay) and apply it anew"
 // +kubebuilder:validation:XValidation:rule="has(self.pipeline) == has(oldSelf.pipeline) && (!has(self.pipeline) || self.pipeline.directory == oldSelf.pipeline.directory && self.pipeline.inputExtension == oldSelf.pipeline.inputExtension && has(self.pipeline.parent) == has(oldSelf.pipeline.parent) && (!has(self.pipeline.parent) || self.pipeline.parent == oldSelf.pipeline.parent))",fieldPath=".pipeline",reason=FieldValueForbidden,message="pipeline.directory, inputExtension and parent are immutable: the Pipeline writes them"
 // +kubebuilder:validation:XValidation:rule="self.input.directory != self.output.directory || !self.output.extension.endsWith(self.input.extension)",fieldPath=".output.extension",message="outputs would become inputs: choose another output.directory, or an output.extension that does not end with input.extension"
+// +kubebuilder:validation:XValidation:rule="!has(self.container) || !has(self.container.mounts) || !self.container.mounts.exists(m, m.path == self.workspace.path)",fieldPath=".container.mounts",message="the workspace has the path of a mount: choose another path for the mount"
 type TaskSpec struct {
 	TaskTemplate `json:",inline"`
 
