@@ -75,8 +75,8 @@ func TestValues(t *testing.T) {
 	l := need(t)
 	for _, values := range [][]string{
 		{"namespace=default", "rbac.author=false", "identity.groups={7,8}", "manager.verbose=true", "manager.priorityClassName=system-cluster-critical"},
-		{"metrics.certificateSecret=tls", "image.pullSecrets[0].name=x", "manager.nodeSelector.a=b", "manager.tolerations[0].operator=Exists", "manager.podLabels.a=b", "manager.podAnnotations.a=b"},
-		{"metrics.enabled=false", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b", "crds.install=false"},
+		{"metrics.certificateSecret=tls", "image.pullSecrets[0].name=x", "manager.nodeSelector.a=b", "manager.tolerations[0].operator=Exists", "manager.podLabels.a=b", "manager.podAnnotations.a=b", "image.repository=localhost:5000"},
+		{"metrics.enabled=false", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b", "crds.install=false", "identity.uid=2147483647", "image.repository=Registry.example.org:5000/lab_1/x-y.z"},
 		{"networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b", "dispatcher.limits.cpu=2", "dispatcher.requests.memory=1Gi"},
 	} {
 		manifest := l.template(t, "default", values...)
@@ -90,7 +90,9 @@ func TestValues(t *testing.T) {
 	if monitor := objects(t, l.template(t, system, "metrics.serviceMonitor.enabled=true"))["ServiceMonitor/tigerflow-manager"]; monitor == nil {
 		t.Error("no ServiceMonitor")
 	}
-	for _, value := range []string{"image.tagg=1", "identity.uid=0", "identity.groups={a}", "namespace=A", "dispatcher.limits.memory=much", "metrics.port=0", "metrics.serviceMonitor.interval=soon"} {
+	for _, value := range []string{"image.tagg=1", "identity.uid=0", "identity.groups={a}", "namespace=A", "dispatcher.limits.memory=much", "metrics.port=0", "metrics.serviceMonitor.interval=soon",
+		"identity.uid=2147483648", "identity=null", "identity.uid=null", "dispatcher=null", "networkPolicy.apiServerPorts=null", "metrics.port=8081",
+		"image.repository=ghcr.io/Lab", "image.repository=a//b", "image.pullSecrets[0].name=A_b"} {
 		if out, err := l.command("", "helm", "template", release, chart, "--set", value); err == nil {
 			t.Errorf("%s is accepted:\n%.300s", value, out)
 		}
