@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
@@ -239,10 +240,12 @@ func stoppedBy(name string) error {
 	return fmt.Errorf("%s: somebody has asked it to stop: run it again to go on", name)
 }
 
-// get reads an object as the controllers see it. A Task that its Pipeline is yet to make stays as it was.
+// get reads an object as the controllers see it. A Task that its Pipeline is yet to make stays as it was, and so does all before the
+// cache has begun: it tells of the first objects just before.
 func (f *follower) get(ctx context.Context, key types.NamespacedName, into client.Object) error {
 	err := f.plane.cached.Get(ctx, key, into)
-	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil { // else the run is being ended: following it has not failed
+	_, early := errors.AsType[*cache.ErrCacheNotStarted](err)
+	if err != nil && !early && !apierrors.IsNotFound(err) && ctx.Err() == nil { // else the run is being ended: following it has not failed
 		return fmt.Errorf("following %s: %w", key.Name, err)
 	}
 	return nil
