@@ -130,3 +130,37 @@ func TestCheckFolders(t *testing.T) {
 		t.Errorf("notes: %v", r.Notes)
 	}
 }
+
+// TestRepairInFolders mends what Check finds in the folders of the output folder, and nothing the second time.
+func TestRepairInFolders(t *testing.T) {
+	s := deep(t)
+	out := func(name string) string { return filepath.Join(string(s.Spec().OutputDir), name) }
+	in := func(name string) string { return filepath.Join(string(s.Spec().InputDir), name) }
+	for _, dir := range []string{in("a/b"), out("a/b"), out("a/d.out")} {
+		must(t, os.MkdirAll(dir, 0o777))
+	}
+	stray := "a/b/" + TempName(".out")
+	for _, path := range []string{in("a/b/c.txt"), out("a/b/c.out"), out("a/b/c.err"), in("a/d.txt"), out("a/d.err"), out(stray)} {
+		write(t, path, "")
+	}
+	must(t, s.update(s.Owner(), *s.Spec()))
+	for _, want := range [][]string{{out(stray), out("a/b/c.err")}, nil} {
+		mended, err := s.Repair()
+		must(t, err)
+		var got []string
+		for _, p := range mended {
+			got = append(got, p.Path)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("mended %q, want %q", got, want)
+		}
+		report, err := Check(s.Path())
+		must(t, err)
+		if len(report.Problems) > 0 {
+			t.Errorf("problems: %v", report.Problems)
+		}
+	}
+	if !exists(out("a/d.err")) {
+		t.Error("a folder was taken for an output")
+	}
+}

@@ -91,38 +91,27 @@ func (r *repairer) workers() error {
 	return nil
 }
 
-// outputs removes temporaries, and error files beside an output.
+// outputs removes temporaries, and error files beside an output, wherever Check looks for them.
 func (r *repairer) outputs() error {
-	dir := string(r.spec.OutputDir)
-	entries, err := readFolder(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
+	dir := filepath.Clean(string(r.spec.OutputDir))
+	var faults []error
+	err := walk(dir, r.spec.Recursive, nil, func(name string, e fs.DirEntry) {
 		if isTemp(e.Name(), r.spec.OutputExt) && e.Type().IsRegular() {
-			if err := ignoreNotExist(os.Remove(path)); err != nil {
-				return err
-			}
-			r.note(ProblemStray, path, "removed")
-			continue
+			faults = append(faults, r.remove(ProblemStray, filepath.Join(dir, name), "removed"))
+		} else if stem, ok := MatchInput(name, r.spec.OutputExt); ok {
+			faults = append(faults, r.remove(ProblemBoth, filepath.Join(dir, ErrName(stem)), "removed: there is an output"))
 		}
-		stem, ok := MatchInput(e.Name(), r.spec.OutputExt)
-		if !ok {
-			continue
-		}
-		errFile := filepath.Join(dir, ErrName(stem))
-		if _, err := os.Lstat(errFile); errors.Is(err, fs.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		if err := r.lock.RemoveError(stem); err != nil {
-			return err
-		}
-		r.note(ProblemBoth, errFile, "removed: there is an output")
+	})
+	return errors.Join(err, errors.Join(faults...))
+}
+
+// remove removes a file, and notes it if there was one.
+func (r *repairer) remove(kind ProblemKind, path, what string) error {
+	err := os.Remove(path)
+	if err == nil {
+		r.note(kind, path, what)
 	}
-	return nil
+	return ignoreNotExist(err)
 }
 
 // isTemp reports whether a name is one that TempName makes, and not just similar.
