@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"tigerflow.dev/tigerflow/api/v1alpha1"
 	"tigerflow.dev/tigerflow/internal/cli"
@@ -114,6 +116,10 @@ func readRun(stderr io.Writer, o runOptions) ([]*unstructured.Unstructured, erro
 	case is:
 		objects, err = readConfig(stderr, data, o)
 	case len(o.args) == 3:
+		if yaml.Unmarshal(data, new(any)) != nil || len(bytes.TrimSpace(data)) == 0 { // it may be one yet
+			_, err := readConfig(stderr, data, o)
+			return nil, err
+		}
 		return nil, cli.UsageError{Err: fmt.Errorf("%s is no TigerFlow configuration (tasks: at its top): leave out INPUT_DIR and OUTPUT_DIR, which its objects name themselves", file)}
 	case o.deleteInput:
 		return nil, cli.UsageError{Err: errors.New("--delete-input: a Pipeline has inputPolicy: Delete for that, a Task by itself keeps its inputs")}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -136,6 +138,26 @@ func TestDrainGrace(t *testing.T) {
 	} {
 		if got := drainGrace(tt.objects); got != tt.want {
 			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// TestBrokenConfig says where a configuration is broken, and not that it is none.
+func TestBrokenConfig(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for text, want := range map[string]string{
+		"tasks: [\n":       "error: config.yaml:1: did not find expected node content\n",
+		"tasks:\n\t- a\n":  "error: config.yaml:2: a tab, @, % or a backquote begins a text here: indent with spaces, and quote such texts\n",
+		"\n":               "error: config.yaml: it is empty: a configuration has tasks\n",
+		"kind: Pipeline\n": "error: config.yaml is no TigerFlow configuration (tasks: at its top): leave out INPUT_DIR and OUTPUT_DIR, which its objects name themselves\n",
+	} {
+		if err := os.WriteFile("config.yaml", []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), []string{"run", "--dry-run", "config.yaml", "in", "out"}, &stdout, &stderr)
+		if code != cli.ExitUsage || stderr.String() != want {
+			t.Errorf("%q: exit code %d, stderr %q, want %q", text, code, &stderr, want)
 		}
 	}
 }

@@ -2,9 +2,11 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,7 +50,7 @@ type Error struct {
 
 func (e *Error) Error() string { return strings.Join(e.Faults, "; ") }
 
-// Is tells a TigerFlow configuration from a manifest of objects: it has tasks, and no apiVersion.
+// Is tells a TigerFlow configuration from a manifest of objects: it has tasks, and no apiVersion. What is no YAML is neither.
 func Is(data []byte) bool {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
@@ -65,8 +67,14 @@ func Is(data []byte) bool {
 // keys. The error is an *Error.
 func Read(data []byte, o Options) (p *v1alpha1.Pipeline, warnings []string, err error) {
 	r := &reader{options: o}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	var doc, second yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	if err := documents.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, &Error{Faults: []string{r.syntax(err)}}
+	}
+	if err := documents.Decode(&second); err == nil {
+		return nil, nil, &Error{Faults: []string{r.at(second.Line, "a second document begins here: a configuration is one, leave out the --- before it")}}
+	} else if !errors.Is(err, io.EOF) {
 		return nil, nil, &Error{Faults: []string{r.syntax(err)}}
 	}
 	if len(doc.Content) == 0 {
@@ -105,6 +113,7 @@ func (r *reader) warn(line int, format string, args ...any) {
 // syntax says in one line where the YAML is broken.
 func (r *reader) syntax(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.Replace(text, "found character that cannot start any token", "a tab, @, % or a backquote begins a text here: indent with spaces, and quote such texts", 1)
 	if broken, ok := errors.AsType[*yaml.TypeError](err); ok {
 		text = strings.Join(broken.Errors, ", ")
 	}
