@@ -194,6 +194,21 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// TestNumbers: those that an object would round, or that JSON has not, go to the task as text.
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]string{
+		"9223372036854775807": `9223372036854775807`, "9223372036854775808": `"9223372036854775808"`, "0x1f": `31`, "1e3": `1e3`,
+		"1e400": `"1e400"`, ".inf": `"inf"`, "+.inf": `"inf"`, "-.Inf": `"-inf"`, ".NaN": `"nan"`, "'.inf'": `".inf"`,
+	} {
+		p, _, err := Read([]byte(good+"  params: {x: "+text+"}\n"), options)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := string(p.Spec.Tasks[0].Params["x"].Raw); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestIs(t *testing.T) {
 	for text, want := range map[string]bool{
 		good: true, "apiVersion: tigerflow.dev/v1alpha1\nkind: Task\n": false, "": false, "- tasks\n": false, "tasks: [": false,

@@ -136,14 +136,31 @@ func (r *reader) param(n *yaml.Node) ([]byte, error) {
 	case "false", "no", "off":
 		return []byte("false"), nil
 	}
-	if (n.Tag == "!!int" || n.Tag == "!!float") && json.Valid([]byte(n.Value)) {
-		return []byte(n.Value), nil
-	}
-	if v, err := strconv.ParseInt(n.Value, 0, 64); err == nil && n.Tag == "!!int" {
-		return json.Marshal(v)
+	if n.Tag == "!!int" || n.Tag == "!!float" {
+		return number(n.Value)
 	}
 	return json.Marshal(n.Value)
 }
+
+// number is a number in JSON. What JSON has not, and what an object would round or refuse, is handed over as text, which
+// tasks read as they read a command line.
+func number(text string) ([]byte, error) {
+	if infinite, ok := infinities[strings.ToLower(strings.TrimPrefix(text, "+"))]; ok {
+		return json.Marshal(infinite)
+	}
+	whole, err := strconv.ParseInt(text, 0, 64)
+	_, tooLarge := strconv.ParseFloat(text, 64)
+	switch fraction := strings.ContainsAny(text, ".eE"); {
+	case json.Valid([]byte(text)) && (err == nil || fraction && tooLarge == nil):
+		return []byte(text), nil
+	case err == nil:
+		return json.Marshal(whole)
+	}
+	return json.Marshal(text)
+}
+
+// infinities are what YAML has and JSON has not, as command lines spell them.
+var infinities = map[string]string{".inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 
 // commands reads setup_commands: a list, or a text with one command a line, as the first releases had it.
 func (r *reader) commands(m *mapping) []string {
