@@ -68,7 +68,7 @@ A file is finished when the last task of every branch has its output. It has fai
 func report(ctx context.Context, out io.Writer, dir string, o reportOptions) error {
 	for _, section := range o.include {
 		if !slices.Contains(sections, section) {
-			return cli.UsageError{Err: fmt.Errorf("--include %s: the sections are %s", section, strings.Join(sections, ", "))}
+			return cli.UsageError{Err: fmt.Errorf("--include %q: the sections are %s", section, strings.Join(sections, ", "))}
 		}
 	}
 	if o.watch && o.json {

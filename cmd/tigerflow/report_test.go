@@ -317,7 +317,7 @@ func TestReportSilent(t *testing.T) {
 
 func TestReportRefuses(t *testing.T) {
 	b := newBooks(t)
-	b.want(b.tigerflow(cli.ExitUsage, "report", b.path("out"), "--include", "status,x"), "error: --include x: the sections are status, progress, metrics, errors\n")
+	b.want(b.tigerflow(cli.ExitUsage, "report", b.path("out"), "--include", "status,x"), "error: --include \"x\": the sections are status, progress, metrics, errors\n")
 	b.want(b.tigerflow(cli.ExitUsage, "report", b.path("out"), "--watch", "--json"), "error: --watch cannot be used with --json: repeat the command instead\n")
 }
 

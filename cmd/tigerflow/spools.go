@@ -59,6 +59,8 @@ func openSpools(dir, task string) ([]*spool.Spool, error) {
 func noTask(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
+	case dir == "":
+		return errors.New("the output directory is empty text: give that of a Task")
 	case err != nil:
 		return err
 	case !info.IsDir():
