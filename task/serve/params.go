@@ -13,10 +13,10 @@ import (
 	"tigerflow.dev/tigerflow/task/protocol"
 )
 
-// reserved names belong to the options that every task has.
+// reserved names belong to the options that tasks of one kind or another have: its author chooses the kind later, with Main.
 var reserved = []string{
 	"input_dir", "output_dir", "input_ext", "output_ext", "task_name",
-	"max_workers", "cpus", "memory", "time", "gpus", "concurrency_limit",
+	"max_workers", "cpus", "memory", "time", "gpus", "concurrency_limit", "sbatch_option", "setup_command", "help",
 }
 
 var paramName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
@@ -52,7 +52,7 @@ func paramsOf(pointer any) (*params, error) {
 		case !paramName.MatchString(name):
 			return nil, fmt.Errorf("field %s: param name %q must be letters, digits and underscores", f.Name, name)
 		case slices.Contains(reserved, name):
-			return nil, fmt.Errorf("field %s: param name %q is reserved for an option that every task has", f.Name, name)
+			return nil, fmt.Errorf("field %s: param name %q is reserved for an option of the engine: rename it", f.Name, name)
 		case twice:
 			return nil, fmt.Errorf("field %s: param %q is there twice", f.Name, name)
 		case expected(f.Type) == "":

@@ -114,7 +114,16 @@ func TestParamErrors(t *testing.T) {
 		}{}, `{}`, `field X: param name "top-k" must be letters, digits and underscores`},
 		{"reserved", &struct {
 			X int `param:"cpus"`
-		}{}, `{}`, `field X: param name "cpus" is reserved for an option that every task has`},
+		}{}, `{}`, `field X: param name "cpus" is reserved for an option of the engine: rename it`},
+		{"reserved for Slurm", &struct {
+			X []string `param:"setup_command"`
+		}{}, `{}`, `field X: param name "setup_command" is reserved for an option of the engine: rename it`},
+		{"reserved for Slurm, too", &struct {
+			X []string `param:"sbatch_option"`
+		}{}, `{}`, `field X: param name "sbatch_option" is reserved for an option of the engine: rename it`},
+		{"the help", &struct {
+			X string `param:"help"`
+		}{}, `{}`, `field X: param name "help" is reserved for an option of the engine: rename it`},
 		{"twice", &struct {
 			X int `param:"a"`
 			Y int `param:"a"`
