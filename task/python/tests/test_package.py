@@ -170,6 +170,17 @@ class StagingTest(unittest.TestCase):
 
 
 class LoggerTest(unittest.TestCase):
+    def test_lazy(self):
+        code = """
+from tigerflow.logconfig import logger
+lazy = logger.opt(lazy=True)
+lazy.info("{} {b}", lambda: "a", b=lambda: "b")
+lazy.debug("{}", lambda: 1 / 0)  # not shown, not called
+logger.opt(exception=True).info("{}", str)
+"""
+        lines = [line.split(" | ", 1)[1] for line in python("-c", code).stderr.splitlines() if " | " in line]
+        self.assertEqual(lines, ["INFO     | a b", "INFO     | <class 'str'>"])
+
     def test_lines(self):
         code = """
 from tigerflow.logconfig import logger

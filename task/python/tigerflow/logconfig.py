@@ -25,10 +25,11 @@ LEVELS = {
 class Logger:
     """Writes messages to its sinks, at first to standard error alone."""
 
-    def __init__(self, sinks=None, exception=None):
+    def __init__(self, sinks=None, exception=None, lazy=False):
         # {id: (sink, least level)}; None stands for standard error, which user code may replace
         self._sinks = {0: (None, LEVELS["INFO"])} if sinks is None else sinks
         self._exception = exception
+        self._lazy = lazy
 
     def log(self, level, message, *args, **kwargs):
         """Writes message at a level given by name or number; names of the caller's own making count as INFO."""
@@ -37,6 +38,9 @@ class Logger:
         if not sinks:
             return
         text = str(message)
+        if self._lazy:
+            args = [value() for value in args]
+            kwargs = {name: value() for name, value in kwargs.items()}
         if args or kwargs:
             text = text.format(*args, **kwargs)
         lines = f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {_name(level):<8} | {text}\n" + _trace(self._exception)
@@ -68,9 +72,12 @@ class Logger:
         """Writes message at level ERROR, followed by the traceback of the exception in hand."""
         self.opt(exception=True).log("ERROR", message, *args, **kwargs)
 
-    def opt(self, *, exception=None, **ignored):
-        """Returns a logger that adds the traceback of an exception, or of the one in hand (True)."""
-        return Logger(self._sinks, exception)
+    def opt(self, *, exception=None, lazy=False, **ignored):
+        """Returns a logger that adds the traceback of an exception, or of the one in hand (True).
+
+        A lazy one is given functions for its arguments, and calls them for a message that is shown.
+        """
+        return Logger(self._sinks, exception, lazy)
 
     def bind(self, **ignored):
         """Returns the logger: its lines show no bound values."""
