@@ -27,7 +27,7 @@ const (
 // HTTPRequest sends each input as the body of a request and writes the body of the response. Requests are begun no faster
 // than the rate allows, however many files are in flight; a server that answers 429 or 503 is given the time it asks for.
 type HTTPRequest struct {
-	URL         string        `param:"url" help:"URL to send to; {name} and {stem} stand for the input's name and its name without extension"`
+	URL         string        `param:"url" help:"URL to send to; {name} and {stem} stand for the input's name and its name without what follows the last dot"`
 	Method      string        `param:"method" default:"POST" help:"Request method; GET and HEAD send no body"`
 	ContentType string        `param:"content_type" default:"application/octet-stream" help:"Content-Type of the body"`
 	HeaderEnv   []string      `param:"header_env" default:"" help:"Header whose value is that of an environment variable, NAME=VARIABLE (repeatable)"`
