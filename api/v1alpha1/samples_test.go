@@ -3,6 +3,8 @@ package v1alpha1_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,6 +40,52 @@ func TestSamplesAreAdmitted(t *testing.T) {
 			}
 			roundTrip(t, a, obj)
 		})
+	}
+}
+
+// What the pages show, people copy.
+func TestManifestsOfThePagesAreAdmitted(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(pages, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
+			for manifest := range strings.SplitSeq(block[1], "\n---\n") {
+				if !strings.Contains(manifest, "apiVersion: tigerflow.dev/") {
+					continue
+				}
+				found++
+				// The command line makes it an absolute one.
+				manifest = strings.Replace(manifest, "workspace: {path: .}", "workspace: {path: /data}", 1)
+				t.Run(filepath.Base(page), func(t *testing.T) { checkManifest(t, manifest) })
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d manifests were found", found)
+	}
+}
+
+var yamlBlock = regexp.MustCompile("(?s)\n```yaml\n(.*?)```")
+
+func checkManifest(t *testing.T, manifest string) {
+	t.Helper()
+	data, err := yaml.YAMLToJSONStrict([]byte(manifest))
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, manifest)
+	}
+	obj := decode(t, manifest)
+	kind, _ := obj["kind"].(string)
+	a := mustAdmission(t, kind)
+	a.strict(t, data)
+	if errs := a.admit(obj, nil); len(errs) > 0 {
+		t.Errorf("%v:\n%s", errs.ToAggregate(), manifest)
 	}
 }
 
