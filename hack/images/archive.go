@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -69,8 +70,8 @@ func readBase(base, work string, p v1.Platform) (v1.Image, error) {
 		defer f.Close()
 		return readArchive(f, work, p)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if !errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(base, "/") || strings.HasPrefix(base, ".") || strings.HasSuffix(base, ".tar") {
+		return nil, err // no registry is asked for a file
 	}
 	ref, err := name.ParseReference(base)
 	if err != nil {

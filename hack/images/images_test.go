@@ -175,6 +175,16 @@ func TestBase(t *testing.T) {
 	}
 }
 
+func TestBaseThatIsNotThere(t *testing.T) {
+	dir := folder(t, recipeText)
+	for _, base := range []string{filepath.Join(dir, "absent"), "./absent", "absent.tar"} {
+		err := run([]string{"-o", t.TempDir(), "-base", base, "-platforms", "linux/amd64", dir}, io.Discard)
+		if want := "for linux/amd64: -base: open " + base + ": no such file or directory"; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, want …%s", err, want)
+		}
+	}
+}
+
 func TestRootfs(t *testing.T) {
 	dir := folder(t, "files: {/more: DIR/data/b}\n")
 	script := filepath.Join(dir, "rootfs.sh")
