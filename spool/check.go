@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Report is what Check finds on disk.
@@ -35,7 +38,14 @@ type Problem struct {
 	Detail string
 }
 
-func (p Problem) String() string { return fmt.Sprintf("%s: %s: %s", p.Kind, p.Path, p.Detail) }
+// String is one line, whatever the name of the file is.
+func (p Problem) String() string {
+	path := p.Path
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		path = strconv.Quote(path)
+	}
+	return fmt.Sprintf("%s: %s: %s", p.Kind, path, p.Detail)
+}
 
 // ProblemKind says which rule is broken.
 type ProblemKind string

@@ -182,3 +182,15 @@ func foldInto(l *Lock, worker string, tail *Tail) (int, error) {
 	}
 	return len(e.Done), err
 }
+
+func TestProblemIsOneLine(t *testing.T) {
+	for path, want := range map[string]string{
+		"out/é \"b\".err": "OutputAndError: out/é \"b\".err: x",
+		"out/a\nb.err":    `OutputAndError: "out/a\nb.err": x`,
+		"out/\xff.err":    `OutputAndError: "out/\xff.err": x`,
+	} {
+		if got := (Problem{ProblemBoth, path, "x"}).String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -164,7 +164,7 @@ func (c *Contender) take(epoch int) (*Lock, error) {
 	}
 	made, err := makeDirOnce(s.path("dispatch"), filepath.Base(s.epochDir(epoch)), build, owned)
 	if err != nil {
-		return nil, fmt.Errorf("taking the spool's lock: %w", err)
+		return nil, err
 	}
 	if !made { // another was quicker
 		switch err := c.wait(epoch); {

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ func (s *Spool) Repair() (mended []Problem, err error) {
 	c := Contender{Spool: s, Owner: s.Owner()}
 	lock, err := c.Try()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("taking the spool's lock: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	r := &repairer{lock: lock, spool: s, spec: s.Spec()}
