@@ -90,9 +90,11 @@ func TestValues(t *testing.T) {
 	if monitor := objects(t, l.template(t, system, "metrics.serviceMonitor.enabled=true"))["ServiceMonitor/tigerflow-manager"]; monitor == nil {
 		t.Error("no ServiceMonitor")
 	}
-	for _, value := range []string{"image.tagg=1", "identity.uid=0", "identity.groups={a}", "namespace=A", "dispatcher.limits.memory=much", "metrics.port=0", "metrics.serviceMonitor.interval=soon",
+	for _, value := range []string{
+		"image.tagg=1", "identity.uid=0", "identity.groups={a}", "namespace=A", "dispatcher.limits.memory=much", "metrics.port=0", "metrics.serviceMonitor.interval=soon",
 		"identity.uid=2147483648", "identity=null", "identity.uid=null", "dispatcher=null", "networkPolicy.apiServerPorts=null", "metrics.port=8081",
-		"image.repository=ghcr.io/Lab", "image.repository=a//b", "image.pullSecrets[0].name=A_b"} {
+		"image.repository=ghcr.io/Lab", "image.repository=a//b", "image.pullSecrets[0].name=A_b",
+	} {
 		if out, err := l.command("", "helm", "template", release, chart, "--set", value); err == nil {
 			t.Errorf("%s is accepted:\n%.300s", value, out)
 		}
